@@ -1,0 +1,279 @@
+"""The one way in to llm_service for everything outside it: typed calls and the shapes that travel.
+
+Imports nothing of ours, so that the gateway and the command line depend on the wire and not on the service.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any, Final, Literal
+
+import httpx
+
+Audience = Literal["staff", "customer"]
+Locale = Literal["ko", "en"]
+Verdict = Literal["up", "down"]
+EventName = Literal["sources", "notice", "token", "done", "error"]
+
+CONVERSATION_HEADER: Final = "X-Haechi-Conversation"
+CONNECT_TIMEOUT_SECONDS: Final = 2.0
+CALL_TIMEOUT_SECONDS: Final = 10.0
+UPLOAD_TIMEOUT_SECONDS: Final = 120.0
+STREAM_SILENCE_SECONDS: Final = 60.0
+
+
+class ServiceError(Exception):
+    """llm_service refused or failed: `code` is stable, `status` is HTTP's (503 when nothing answered)."""
+
+    def __init__(self, code: str, status: int, message: str, message_ko: str = "") -> None:
+        super().__init__(f"{code} ({status}): {message}")
+        self.code = code
+        self.status = status
+        self.message = message
+        self.message_ko = message_ko
+
+
+@dataclass(frozen=True)
+class ConversationKey:
+    """Which thread of which person in which channel. `thread` and `user` are hashed by llm_service before they are kept."""
+
+    channel: str
+    thread: str
+    user: str
+    audience: Audience
+    locale: Locale = "ko"
+
+
+@dataclass(frozen=True)
+class AcceptedTurn:
+    """A question as it was stored. `replayed` says that the event id was known already: the same turn is returned."""
+
+    turn_id: str
+    conversation_id: str
+    masked_text: str
+    entity_counts: dict[str, int]
+    replayed: bool
+    state: str
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Route:
+    """Who decided what a question is: `by` is rasa or fallback, `reason` says why the fallback was taken."""
+
+    intent: str
+    confidence: float
+    by: str
+    reason: str = ""
+    milliseconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """A passage an answer rests on. `number` is the [n] of the answer; `label` is how a person cites it."""
+
+    number: int
+    passage_id: int | None
+    label: str
+    document: str
+    title: str
+    article: str | None
+    page: int | None
+    heading_path: list[str]
+    text: str
+    score: float
+    in_force_from: str | None
+
+
+@dataclass(frozen=True)
+class StreamEvent:
+    """One server-sent event of an answer. `id` grows by one from 1 and can be handed back as Last-Event-ID.
+
+    data: sources {"sources": [Source]}, notice {"code", "text"}, token {"text"},
+    done {"turn_id", "state", "refused", "engine", "timings" (milliseconds by stage)}, error {"code", "message"}.
+    """
+
+    id: int
+    event: EventName
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TurnView:
+    """A turn as it is kept: masked question, masked answer, sources, state."""
+
+    turn_id: str
+    conversation_id: str
+    state: str
+    question: str
+    answer: str | None
+    refused: bool
+    engine: str | None
+    intent: str | None
+    sources: list[Source]
+    timings: dict[str, float]
+
+
+@dataclass(frozen=True)
+class SearchHit:
+    """One passage found. `document` is the path relative to the ingested folder, `article` is 제4조의2 where there is one."""
+
+    id: int
+    document: str
+    article: str | None
+    page: int | None
+    label: str
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    results: list[SearchHit]
+    refused: bool
+    timings: dict[str, float]
+
+
+@dataclass(frozen=True)
+class DocumentReport:
+    """What became of one uploaded file: ready, unchanged or failed with the reason."""
+
+    path: str
+    state: Literal["ready", "unchanged", "failed", "quarantined"]
+    reason: str | None
+    document_id: int | None
+    passages: int
+    entity_counts: dict[str, int] = field(default_factory=dict)
+
+
+class LlmServiceClient:
+    """Calls llm_service over HTTP with the service token. Every call raises `ServiceError` and nothing else."""
+
+    def __init__(self, base_url: str, token: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        timeout = httpx.Timeout(CALL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout, limits=limits, transport=transport, trust_env=False,
+                                       headers={"Authorization": f"Bearer {token}"})
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def create_turn(self, event_id: str, conversation: ConversationKey, text: str) -> AcceptedTurn:
+        """Mask and store a question. The same `event_id` in the same conversation returns the same turn."""
+        body = {"event_id": event_id, "conversation": asdict(conversation), "text": text}
+        return AcceptedTurn(**await self._call("POST", "/v1/turns", body))
+
+    async def start_answer(self, turn_id: str, conversation_id: str, route: Route, as_of: date | None = None) -> None:
+        """Begin answering from documents; asked again, the running or finished answer stays the only one."""
+        body = {"route": asdict(route), "as_of": as_of.isoformat() if as_of else None}
+        await self._call("POST", f"/v1/turns/{turn_id}/answer", body, conversation_id)
+
+    async def store_reply(self, turn_id: str, conversation_id: str, route: Route, text: str) -> None:
+        """Keep a deterministic reply (greeting, form, card loss ...) as the turn's answer; it is masked before it is stored."""
+        await self._call("POST", f"/v1/turns/{turn_id}/reply", {"route": asdict(route), "text": text}, conversation_id)
+
+    async def stop_answer(self, turn_id: str, conversation_id: str) -> None:
+        """Stop a running answer; a finished one stays as it is."""
+        await self._call("POST", f"/v1/turns/{turn_id}/stop", {}, conversation_id)
+
+    async def turn(self, turn_id: str, conversation_id: str) -> TurnView:
+        found = await self._call("GET", f"/v1/turns/{turn_id}", None, conversation_id)
+        return TurnView(**{**found, "sources": [Source(**source) for source in found["sources"]]})
+
+    async def events(self, turn_id: str, conversation_id: str, after: int = 0) -> AsyncIterator[StreamEvent]:
+        """The events of an answer after the given id, until `done` or `error`; reading again generates nothing again."""
+        headers = {CONVERSATION_HEADER: conversation_id, "Last-Event-ID": str(after)}
+        timeout = httpx.Timeout(CALL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS, read=STREAM_SILENCE_SECONDS)
+        async with _as_service_errors(), self._http.stream("GET", f"/v1/turns/{turn_id}/events", headers=headers, timeout=timeout) as response:
+            if response.status_code != httpx.codes.OK:
+                await response.aread()
+                raise _error_of(response)
+            block: list[str] = []
+            async for line in response.aiter_lines():
+                if line:
+                    block.append(line)
+                elif (event := parse_event(block)) is not None:
+                    block = []
+                    yield event
+                else:
+                    block = []
+
+    async def give_feedback(self, turn_id: str, conversation_id: str, event_id: str, verdict: Verdict,
+                            reason: str | None = None, correction: str | None = None) -> str:
+        """Store a verdict (idempotent on `event_id`) and return the feedback's id."""
+        body = {"turn_id": turn_id, "event_id": event_id, "verdict": verdict, "reason": reason, "correction": correction}
+        return str((await self._call("POST", "/v1/feedback", body, conversation_id))["feedback_id"])
+
+    async def search(self, question: str, audience: Audience, k: int = 5, as_of: date | None = None) -> SearchResult:
+        """Passages for a question, which is masked first. `refused`: the passages do not carry an answer."""
+        body = {"question": question, "k": k, "audience": audience, "as_of": as_of.isoformat() if as_of else None}
+        found = await self._call("POST", "/v1/search", body)
+        return SearchResult([SearchHit(**hit) for hit in found["results"]], found["refused"], found["timings"])
+
+    async def mask(self, text: str) -> dict[str, Any]:
+        """{"masked": str, "entity_counts": {type: n}}."""
+        return await self._call("POST", "/v1/mask", {"text": text})
+
+    async def upload_document(self, path: str, content: bytes, audience: list[Audience]) -> DocumentReport:
+        """Ingest one file under a path relative to its folder; unchanged content is not ingested again."""
+        data = {"path": path, "audience": ",".join(audience)}
+        async with _as_service_errors():
+            response = await self._http.post("/v1/documents", data=data, files={"file": ("upload", content)}, timeout=UPLOAD_TIMEOUT_SECONDS)
+        return DocumentReport(**_json_of(response))
+
+    async def documents(self) -> list[dict[str, Any]]:
+        return list((await self._call("GET", "/v1/documents", None))["documents"])
+
+    async def ready(self) -> dict[str, Any]:
+        """What `/health/ready` says, also while it says no (status 503): {"ready": bool, "parts": {name: state}}."""
+        async with _as_service_errors():
+            response = await self._http.get("/health/ready")
+        return dict(response.json())
+
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None, conversation_id: str | None = None) -> dict[str, Any]:
+        headers = {CONVERSATION_HEADER: conversation_id} if conversation_id else {}
+        async with _as_service_errors():
+            response = await self._http.request(method, path, json=body, headers=headers)
+        return _json_of(response)
+
+
+def parse_event(lines: list[str]) -> StreamEvent | None:
+    """One event from the lines of its block; None for comments and blocks without data (WHATWG HTML, "Server-sent events")."""
+    fields = dict(_fields_of(lines))
+    if "data" not in fields:
+        return None
+    return StreamEvent(int(fields["id"]), fields["event"], json.loads(fields["data"]))  # type: ignore[arg-type]
+
+
+def _fields_of(lines: list[str]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if name and colon:
+            yield name, value.removeprefix(" ")
+
+
+@asynccontextmanager
+async def _as_service_errors() -> AsyncIterator[None]:
+    # The cause is cut off: httpx's own messages carry URLs.
+    try:
+        yield
+    except httpx.TimeoutException:
+        raise ServiceError("llm_service_timeout", 504, "llm_service did not answer in time") from None
+    except httpx.HTTPError:
+        raise ServiceError("llm_service_unreachable", 503, "llm_service cannot be reached; see `haechi doctor`") from None
+
+
+def _json_of(response: httpx.Response) -> dict[str, Any]:
+    if response.is_success:
+        return dict(response.json())
+    raise _error_of(response)
+
+
+def _error_of(response: httpx.Response) -> ServiceError:
+    try:
+        error = response.json()["error"]
+        return ServiceError(error["code"], response.status_code, error["message"], error.get("message_ko", ""))
+    except (ValueError, KeyError, TypeError):
+        return ServiceError("unreadable_reply", response.status_code, "llm_service answered something that is not its protocol")

@@ -1,0 +1,239 @@
+"""The tables: conversations, turns, sources, feedback, documents, passages, index generations, audit.
+
+Every text column that can hold what a person wrote is typed `MaskedText`. Times are UTC. Questions about these tables are
+asked by the functions of `conversations.py`, `documents.py`, `feedback.py` and `audit.py`.
+"""
+
+from datetime import UTC, date, datetime
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Date,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from llm_service.masked import MaskedText
+
+OPEN_END = date(9999, 12, 31)
+"""in_force_to of an edition that nothing has replaced yet; the day itself is exclusive."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A timestamp that is UTC in Python on every database: SQLite forgets the zone, PostgreSQL keeps it."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a time without a zone was about to be stored; use datetime.now(UTC)")
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    type_annotation_map: ClassVar[dict[Any, Any]] = {MaskedText: Text, datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON, dict[str, int]: JSON,
+                           dict[str, float]: JSON}
+
+
+def new_id() -> str:
+    """A random identifier of 32 hexadecimal digits."""
+    return uuid4().hex
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Conversation(Base):
+    """One thread of one person in one channel. `user_key` and `thread_key` are keyed hashes, never names."""
+
+    __tablename__ = "conversations"
+    __table_args__ = (UniqueConstraint("channel", "thread_key", name="uq_conversations_channel_thread"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    channel: Mapped[str] = mapped_column(String(16))
+    thread_key: Mapped[str] = mapped_column(String(64))
+    user_key: Mapped[str] = mapped_column(String(64), index=True)
+    audience: Mapped[str] = mapped_column(String(16))
+    locale: Mapped[str] = mapped_column(String(8))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    last_turn_at: Mapped[datetime] = mapped_column(default=now, index=True)
+    turns: Mapped[list["Turn"]] = relationship(back_populates="conversation", order_by="Turn.position", cascade="all, delete-orphan")
+
+
+class Turn(Base):
+    """One question and its answer. `event_id` is the channel's own id of the message: the same event is one turn."""
+
+    __tablename__ = "turns"
+    __table_args__ = (
+        UniqueConstraint("conversation_id", "event_id", name="uq_turns_event"),
+        UniqueConstraint("conversation_id", "position", name="uq_turns_position"),
+        CheckConstraint("state IN ('received', 'answering', 'answered', 'refused', 'replied', 'stopped', 'failed')", name="ck_turns_state"),
+        Index("ix_turns_created_at", "created_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+    event_id: Mapped[str] = mapped_column(String(128))
+    position: Mapped[int]
+    question: Mapped[MaskedText]
+    entity_counts: Mapped[dict[str, int]] = mapped_column(default=dict)
+    state: Mapped[str] = mapped_column(String(16), default="received")
+    intent: Mapped[str | None] = mapped_column(String(64))
+    intent_confidence: Mapped[float | None] = mapped_column(Float)
+    routed_by: Mapped[str | None] = mapped_column(String(32))
+    answer: Mapped[MaskedText | None]
+    engine: Mapped[str | None] = mapped_column(String(64))
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    as_of: Mapped[date | None] = mapped_column(Date)
+    timings: Mapped[dict[str, float]] = mapped_column(default=dict)
+    retrieval: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    answered_at: Mapped[datetime | None]
+    conversation: Mapped[Conversation] = relationship(back_populates="turns")
+    sources: Mapped[list["TurnSource"]] = relationship(back_populates="turn", order_by="TurnSource.number", cascade="all, delete-orphan")
+
+
+class TurnSource(Base):
+    """One source of an answer as it was shown: it stays readable when the document is replaced."""
+
+    __tablename__ = "turn_sources"
+
+    turn_id: Mapped[str] = mapped_column(ForeignKey("turns.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    passage_id: Mapped[int | None] = mapped_column(ForeignKey("passages.id", ondelete="SET NULL"))
+    label: Mapped[str] = mapped_column(String(512))
+    document_path: Mapped[str] = mapped_column(String(512))
+    text: Mapped[MaskedText]
+    score: Mapped[float] = mapped_column(Float)
+    turn: Mapped[Turn] = relationship(back_populates="sources")
+
+
+class Feedback(Base):
+    """A person's verdict on one answer, with an optional reason and correction; it starts as pending review."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (
+        UniqueConstraint("turn_id", "event_id", name="uq_feedback_event"),
+        CheckConstraint("verdict IN ('up', 'down')", name="ck_feedback_verdict"),
+        CheckConstraint("state IN ('pending', 'proposed', 'approved', 'rejected')", name="ck_feedback_state"),
+        Index("ix_feedback_state_created_at", "state", "created_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    turn_id: Mapped[str] = mapped_column(ForeignKey("turns.id", ondelete="CASCADE"), index=True)
+    event_id: Mapped[str] = mapped_column(String(128))
+    verdict: Mapped[str] = mapped_column(String(8))
+    reason: Mapped[str | None] = mapped_column(String(32))
+    correction: Mapped[MaskedText | None]
+    state: Mapped[str] = mapped_column(String(16), default="pending")
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Document(Base):
+    """One edition of one document. `series` names what it is an edition of (a law, a path): editions differ in when they are in force."""
+
+    __tablename__ = "documents"
+    __table_args__ = (
+        UniqueConstraint("path", "content_sha256", name="uq_documents_content"),
+        CheckConstraint("state IN ('ready', 'failed', 'quarantined', 'withdrawn')", name="ck_documents_state"),
+        CheckConstraint("in_force_from < in_force_to", name="ck_documents_in_force"),
+        Index("ix_documents_series", "series", "in_force_from"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    path: Mapped[str] = mapped_column(String(512), index=True)
+    series: Mapped[str] = mapped_column(String(512))
+    title: Mapped[str] = mapped_column(String(512))
+    kind: Mapped[str] = mapped_column(String(32))
+    audience: Mapped[list[str]]
+    content_sha256: Mapped[str] = mapped_column(String(64))
+    in_force_from: Mapped[date] = mapped_column(Date)
+    in_force_to: Mapped[date] = mapped_column(Date, default=OPEN_END)
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(256))
+    entity_counts: Mapped[dict[str, int]] = mapped_column(default=dict)
+    passage_count: Mapped[int] = mapped_column(default=0)
+    ingested_at: Mapped[datetime] = mapped_column(default=now)
+    passages: Mapped[list["Passage"]] = relationship(back_populates="document", cascade="all, delete-orphan", order_by="Passage.position")
+
+
+class Passage(Base):
+    """A piece of a document that a citation can point at, with the sparse vectors the index is rebuilt from.
+
+    `text` is shown and quoted; `article` is "제4조의2" where there is one; `vectors` holds packed term ids and weights.
+    """
+
+    __tablename__ = "passages"
+    __table_args__ = (UniqueConstraint("document_id", "position", name="uq_passages_position"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    document_id: Mapped[int] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"))
+    position: Mapped[int]
+    text: Mapped[MaskedText]
+    label: Mapped[str] = mapped_column(String(512))
+    article: Mapped[str | None] = mapped_column(String(64), index=True)
+    heading_path: Mapped[list[str]]
+    page: Mapped[int | None]
+    parent_position: Mapped[int | None]
+    vectors: Mapped[bytes] = mapped_column(LargeBinary)
+    document: Mapped[Document] = relationship(back_populates="passages")
+
+
+class IndexGeneration(Base):
+    """One build of the vector index: which folder or collection, made with what. Exactly one is active."""
+
+    __tablename__ = "index_generations"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(128), unique=True)
+    active: Mapped[bool] = mapped_column(Boolean, default=False)
+    analyser: Mapped[str] = mapped_column(String(256))
+    average_lengths: Mapped[dict[str, float]] = mapped_column(default=dict)
+    applied_sequence: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class IndexChange(Base):
+    """Outbox of the index: documents added or withdrawn, applied in the order of `sequence` by the one owner of the index."""
+
+    __tablename__ = "index_changes"
+    __table_args__ = (CheckConstraint("action IN ('upsert', 'delete')", name="ck_index_changes_action"),)
+
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    document_id: Mapped[int] = mapped_column(index=True)
+    action: Mapped[str] = mapped_column(String(8))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class AuditEvent(Base):
+    """Who did what to which thing and when; written in the same transaction as the change. Never text, never a raw id of a person."""
+
+    __tablename__ = "audit_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(default=now, index=True)
+    actor: Mapped[str] = mapped_column(String(64))
+    action: Mapped[str] = mapped_column(String(64))
+    subject_kind: Mapped[str] = mapped_column(String(32))
+    subject_id: Mapped[str] = mapped_column(String(64), index=True)
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
