@@ -37,7 +37,7 @@ class ServiceError(Exception):
 
 @dataclass(frozen=True)
 class ConversationKey:
-    """Which thread of which person in which channel. `thread` and `user` are hashed by llm_service before they are kept."""
+    """Which thread of which person in which channel; `thread` and `user` are hashed before they are kept."""
 
     channel: str
     thread: str
@@ -118,7 +118,7 @@ class TurnView:
 
 @dataclass(frozen=True)
 class SearchHit:
-    """One passage found. `document` is the path relative to the ingested folder, `article` is 제4조의2 where there is one."""
+    """One passage found: `document` is relative to the ingested folder, `article` is 제4조의2 where there is one."""
 
     id: int
     document: str
@@ -154,8 +154,14 @@ class LlmServiceClient:
     def __init__(self, base_url: str, token: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         timeout = httpx.Timeout(CALL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout, limits=limits, transport=transport, trust_env=False,
-                                       headers={"Authorization": f"Bearer {token}"})
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            timeout=timeout,
+            limits=limits,
+            transport=transport,
+            trust_env=False,
+            headers={"Authorization": f"Bearer {token}"},
+        )
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -171,7 +177,7 @@ class LlmServiceClient:
         await self._call("POST", f"/v1/turns/{turn_id}/answer", body, conversation_id)
 
     async def store_reply(self, turn_id: str, conversation_id: str, route: Route, text: str) -> None:
-        """Keep a deterministic reply (greeting, form, card loss ...) as the turn's answer; it is masked before it is stored."""
+        """Keep a deterministic reply (greeting, form, card loss ...) as the turn's answer, masked like a question."""
         await self._call("POST", f"/v1/turns/{turn_id}/reply", {"route": asdict(route), "text": text}, conversation_id)
 
     async def stop_answer(self, turn_id: str, conversation_id: str) -> None:
@@ -183,10 +189,13 @@ class LlmServiceClient:
         return TurnView(**{**found, "sources": [Source(**source) for source in found["sources"]]})
 
     async def events(self, turn_id: str, conversation_id: str, after: int = 0) -> AsyncIterator[StreamEvent]:
-        """The events of an answer after the given id, until `done` or `error`; reading again generates nothing again."""
+        """The events of an answer after the given id, until `done` or `error`; reading again generates nothing."""
         headers = {CONVERSATION_HEADER: conversation_id, "Last-Event-ID": str(after)}
         timeout = httpx.Timeout(CALL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS, read=STREAM_SILENCE_SECONDS)
-        async with _as_service_errors(), self._http.stream("GET", f"/v1/turns/{turn_id}/events", headers=headers, timeout=timeout) as response:
+        async with (
+            _as_service_errors(),
+            self._http.stream("GET", f"/v1/turns/{turn_id}/events", headers=headers, timeout=timeout) as response,
+        ):
             if response.status_code != httpx.codes.OK:
                 await response.aread()
                 raise _error_of(response)
@@ -200,10 +209,23 @@ class LlmServiceClient:
                 else:
                     block = []
 
-    async def give_feedback(self, turn_id: str, conversation_id: str, event_id: str, verdict: Verdict,
-                            reason: str | None = None, correction: str | None = None) -> str:
+    async def give_feedback(
+        self,
+        turn_id: str,
+        conversation_id: str,
+        event_id: str,
+        verdict: Verdict,
+        reason: str | None = None,
+        correction: str | None = None,
+    ) -> str:
         """Store a verdict (idempotent on `event_id`) and return the feedback's id."""
-        body = {"turn_id": turn_id, "event_id": event_id, "verdict": verdict, "reason": reason, "correction": correction}
+        body = {
+            "turn_id": turn_id,
+            "event_id": event_id,
+            "verdict": verdict,
+            "reason": reason,
+            "correction": correction,
+        }
         return str((await self._call("POST", "/v1/feedback", body, conversation_id))["feedback_id"])
 
     async def search(self, question: str, audience: Audience, k: int = 5, as_of: date | None = None) -> SearchResult:
@@ -220,7 +242,9 @@ class LlmServiceClient:
         """Ingest one file under a path relative to its folder; unchanged content is not ingested again."""
         data = {"path": path, "audience": ",".join(audience)}
         async with _as_service_errors():
-            response = await self._http.post("/v1/documents", data=data, files={"file": ("upload", content)}, timeout=UPLOAD_TIMEOUT_SECONDS)
+            response = await self._http.post(
+                "/v1/documents", data=data, files={"file": ("upload", content)}, timeout=UPLOAD_TIMEOUT_SECONDS
+            )
         return DocumentReport(**_json_of(response))
 
     async def documents(self) -> list[dict[str, Any]]:
@@ -232,7 +256,9 @@ class LlmServiceClient:
             response = await self._http.get("/health/ready")
         return dict(response.json())
 
-    async def _call(self, method: str, path: str, body: dict[str, Any] | None, conversation_id: str | None = None) -> dict[str, Any]:
+    async def _call(
+        self, method: str, path: str, body: dict[str, Any] | None, conversation_id: str | None = None
+    ) -> dict[str, Any]:
         headers = {CONVERSATION_HEADER: conversation_id} if conversation_id else {}
         async with _as_service_errors():
             response = await self._http.request(method, path, json=body, headers=headers)
@@ -240,7 +266,7 @@ class LlmServiceClient:
 
 
 def parse_event(lines: list[str]) -> StreamEvent | None:
-    """One event from the lines of its block; None for comments and blocks without data (WHATWG HTML, "Server-sent events")."""
+    """One event from its lines; None for comments and blocks without data (WHATWG HTML, "Server-sent events")."""
     fields = dict(_fields_of(lines))
     if "data" not in fields:
         return None
@@ -262,7 +288,9 @@ async def _as_service_errors() -> AsyncIterator[None]:
     except httpx.TimeoutException:
         raise ServiceError("llm_service_timeout", 504, "llm_service did not answer in time") from None
     except httpx.HTTPError:
-        raise ServiceError("llm_service_unreachable", 503, "llm_service cannot be reached; see `haechi doctor`") from None
+        raise ServiceError(
+            "llm_service_unreachable", 503, "llm_service cannot be reached; see `haechi doctor`"
+        ) from None
 
 
 def _json_of(response: httpx.Response) -> dict[str, Any]:
@@ -276,4 +304,6 @@ def _error_of(response: httpx.Response) -> ServiceError:
         error = response.json()["error"]
         return ServiceError(error["code"], response.status_code, error["message"], error.get("message_ko", ""))
     except (ValueError, KeyError, TypeError):
-        return ServiceError("unreadable_reply", response.status_code, "llm_service answered something that is not its protocol")
+        return ServiceError(
+            "unreadable_reply", response.status_code, "llm_service answered something that is not its protocol"
+        )

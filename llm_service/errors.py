@@ -20,7 +20,7 @@ Kind = Literal["invalid", "forbidden", "not_found", "conflict", "too_large", "un
 
 
 class HaechiError(Exception):
-    """A failure with a stable code. `message` is English for operators; people read `llm_service/texts.yaml` by code."""
+    """A failure with a stable code. `message` is English for operators; people read `texts.yaml` by code."""
 
     kind: ClassVar[Kind] = "unavailable"
 

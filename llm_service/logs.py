@@ -14,7 +14,17 @@ from typing import Any, TextIO
 import structlog
 
 # Libraries that write what they were sent: full URLs (httpx), SQL parameters (sqlalchemy), bodies (httpcore).
-QUIET_LOGGERS = ("httpx", "httpx2", "httpcore", "httpcore2", "sqlalchemy", "asyncio", "uvicorn.access", "presidio-analyzer", "alembic")
+QUIET_LOGGERS = (
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "sqlalchemy",
+    "asyncio",
+    "uvicorn.access",
+    "presidio-analyzer",
+    "alembic",
+)
 
 EventDict = MutableMapping[str, Any]
 
@@ -69,9 +79,13 @@ def reduce_exception(_logger: Any, _method: str, event: EventDict) -> EventDict:
     return event
 
 
-def describe_exception(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> dict[str, Any]:
+def describe_exception(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> dict[str, Any]:
     """Class name, stable code and `file:line function` of each frame; never the message or a local."""
-    frames = [f"{frame.filename.rsplit('/', 2)[-1]}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)]
+    frames = [
+        f"{frame.filename.rsplit('/', 2)[-1]}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)
+    ]
     described: dict[str, Any] = {"class": kind.__name__, "frames": frames[-8:]}
     code = getattr(error, "code", None)
     if isinstance(code, str):
@@ -101,8 +115,12 @@ class _LibraryFormatter(logging.Formatter):
         self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
-        event: EventDict = {"event": self._template(record), "level": record.levelname.lower(), "logger": record.name,
-                            "service": self._service}
+        event: EventDict = {
+            "event": self._template(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "service": self._service,
+        }
         if record.exc_info and record.exc_info[0] is not None:
             event["exception"] = describe_exception(record.exc_info[0], record.exc_info[1], record.exc_info[2])
         return str(structlog.processors.JSONRenderer(ensure_ascii=False)(None, "", event))

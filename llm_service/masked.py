@@ -7,7 +7,7 @@ This module knows no detection rules.
 from typing import Final, NewType
 
 MaskedText = NewType("MaskedText", str)
-"""Text in which personal data has been replaced by placeholders; the only text that prompts, rows, logs and queues take."""
+"""Text whose personal data is replaced by placeholders; the only text that prompts, rows, logs and queues take."""
 
 
 class RawText:

@@ -1,8 +1,8 @@
 """Typed settings of the answering service, each with a sentence of help; `docs/settings.md` is checked against them.
 
-Values come from `HAECHI_*` variables, then from files of the secrets directory (`$HAECHI_HOME/secrets`, or where a cluster
-mounts its secrets), then from defaults that work embedded: one machine, no network. Which part is built from them is
-decided in `wiring.py`, not here.
+Values come from `HAECHI_*` variables, then from files of the secrets directory (`$HAECHI_HOME/secrets`, or where a
+cluster mounts its secrets), then from defaults that work embedded: one machine, no network. Which part is built from
+them is decided in `wiring.py`, not here.
 """
 
 import os
@@ -23,23 +23,62 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HAECHI_", extra="ignore", frozen=True)
 
     environment: Literal["embedded", "production"] = Field(
-        "embedded", description="embedded runs everything on one machine; production refuses generated secrets and embedded parts.")
-    home: Path = Field(Path(".haechi"), description="Directory of everything this machine keeps: database, vectors, secrets, models.")
-    database_url: str = Field("", description="SQLAlchemy URL of the records; empty means the SQLite file haechi.db in the home directory.")
-    redis_url: SecretStr = Field(SecretStr(""), description="Redis for answer streams, queues and limits; empty keeps answer streams in this process.")
+        "embedded",
+        description="embedded runs everything on one machine; production refuses generated secrets and embedded parts.",
+    )
+    home: Path = Field(
+        Path(".haechi"), description="Directory of everything this machine keeps: database, vectors, secrets, models."
+    )
+    database_url: str = Field(
+        "", description="SQLAlchemy URL of the records; empty means the SQLite file haechi.db in the home directory."
+    )
+    redis_url: SecretStr = Field(
+        SecretStr(""),
+        description="Redis for answer streams, queues and limits; empty keeps answer streams in this process.",
+    )
     qdrant_url: str = Field("", description="URL of a Qdrant server; empty means Qdrant Edge inside this process.")
     qdrant_api_key: SecretStr = Field(SecretStr(""), description="API key of the Qdrant server.")
-    service_token: SecretStr = Field(SecretStr(""), description="Token that the gateway and the command line present to llm_service.")
+    service_token: SecretStr = Field(
+        SecretStr(""), description="Token that the gateway and the command line present to llm_service."
+    )
+    identity_key: SecretStr = Field(
+        SecretStr(""),
+        description="Key of the hashes that stand for users and threads in the records; changing it starts every "
+        "conversation anew. Empty means one generated into the secrets directory, embedded only.",
+    )
     llm_service_host: str = Field("127.0.0.1", description="Address llm_service listens on.")
     llm_service_port: int = Field(8081, description="Port llm_service listens on.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of our own log lines; none of them carries text.")
-    engine: Literal["extractive"] = Field("extractive", description="What writes answers: extractive quotes the sources.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Level of our own log lines; none of them carries text."
+    )
+    engine: Literal["extractive"] = Field(
+        "extractive", description="What writes answers: extractive quotes the sources."
+    )
     passages_per_answer: int = Field(5, ge=1, le=20, description="How many passages an answer may rest on.")
-    refusal_threshold: float = Field(0.5, ge=0, le=1, description="Confidence that the passages carry an answer below which a question is refused.")
-    answer_timeout_seconds: float = Field(60.0, gt=0, description="Longest time one answer may take before it ends as failed.")
-    answer_log_seconds: int = Field(1800, ge=60, description="How long a finished answer can be replayed to a reader that lost its connection.")
-    maximum_question_characters: int = Field(4000, ge=1, description="Longest question accepted; longer ones are refused unread.")
-    maximum_body_bytes: int = Field(65_536, ge=1024, description="Largest request body accepted by every route but the upload of documents.")
+    refusal_threshold: float = Field(
+        0.5, ge=0, le=1, description="Confidence that the passages carry an answer below which a question is refused."
+    )
+    answer_timeout_seconds: float = Field(
+        60.0, gt=0, description="Longest time one answer may take before it ends as failed."
+    )
+    masking_timeout_seconds: float = Field(
+        5.0, gt=0, description="Longest time masking may take before the text is declined and nothing is kept."
+    )
+    stream_heartbeat_seconds: float = Field(
+        15.0, gt=0, description="How often a silent answer stream shows a waiting reader that it is alive."
+    )
+    shutdown_grace_seconds: float = Field(
+        10.0, ge=0, description="How long running answers may finish when the service is asked to stop."
+    )
+    answer_log_seconds: int = Field(
+        1800, ge=60, description="How long a finished answer can be replayed to a reader that lost its connection."
+    )
+    maximum_question_characters: int = Field(
+        4000, ge=1, description="Longest question accepted; longer ones are refused unread."
+    )
+    maximum_body_bytes: int = Field(
+        65_536, ge=1024, description="Largest request body accepted by every route but the upload of documents."
+    )
     maximum_document_bytes: int = Field(50_000_000, ge=1024, description="Largest document accepted.")
     samples_directory: Path = Field(Path("samples"), description="Sample documents that a first start ingests.")
 
@@ -56,19 +95,29 @@ class Settings(BaseSettings):
         """
         if self.environment != "production":
             return self
-        missing = [name for name, secret in (("HAECHI_SERVICE_TOKEN", self.service_token), ("HAECHI_REDIS_URL", self.redis_url))
-                   if not secret.get_secret_value()]
+        missing = [
+            name
+            for name, secret in (
+                ("HAECHI_SERVICE_TOKEN", self.service_token),
+                ("HAECHI_IDENTITY_KEY", self.identity_key),
+                ("HAECHI_REDIS_URL", self.redis_url),
+            )
+            if not secret.get_secret_value()
+        ]
         if missing:
             raise Misconfigured("secret_missing", f"production needs {', '.join(missing)}; see docs/settings.md")
-        if len(self.service_token.get_secret_value()) < MINIMUM_SECRET_CHARACTERS:
-            raise Misconfigured("secret_too_short", f"HAECHI_SERVICE_TOKEN needs {MINIMUM_SECRET_CHARACTERS} characters or more")
+        for name, secret in (("HAECHI_SERVICE_TOKEN", self.service_token), ("HAECHI_IDENTITY_KEY", self.identity_key)):
+            if len(secret.get_secret_value()) < MINIMUM_SECRET_CHARACTERS:
+                raise Misconfigured("secret_too_short", f"{name} needs {MINIMUM_SECRET_CHARACTERS} characters or more")
         if self.resolved_database_url.startswith("sqlite"):
-            raise Misconfigured("embedded_database", "production needs HAECHI_DATABASE_URL on PostgreSQL, not the SQLite file")
+            raise Misconfigured(
+                "embedded_database", "production needs HAECHI_DATABASE_URL on PostgreSQL, not the SQLite file"
+            )
         return self
 
 
 def load_settings() -> Settings:
-    """Settings of this process. Secrets are read from the variables first, then from one file each in the secrets directory.
+    """Settings of this process: variables first, then one file per secret in the secrets directory.
 
     Raises `Misconfigured` if production would run on unsafe values.
     """

@@ -20,7 +20,7 @@ class Entitlement:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A passage that may carry the answer, with everything a citation needs. `score` orders candidates of one question only."""
+    """A passage that may carry the answer, with all a citation needs. `score` orders one question's candidates only."""
 
     passage_id: int
     document_path: str

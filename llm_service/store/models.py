@@ -1,7 +1,7 @@
 """The tables: conversations, turns, sources, feedback, documents, passages, index generations, audit.
 
-Every text column that can hold what a person wrote is typed `MaskedText`. Times are UTC. Questions about these tables are
-asked by the functions of `conversations.py`, `documents.py`, `feedback.py` and `audit.py`.
+Every text column that can hold what a person wrote is typed `MaskedText`. Times are UTC. Questions about these tables
+are asked by the functions of `conversations.py`, `documents.py`, `feedback.py` and `audit.py`.
 """
 
 from datetime import UTC, date, datetime
@@ -50,8 +50,14 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class Base(DeclarativeBase):
-    type_annotation_map: ClassVar[dict[Any, Any]] = {MaskedText: Text, datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON, dict[str, int]: JSON,
-                           dict[str, float]: JSON}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        MaskedText: Text,
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+        dict[str, int]: JSON,
+        dict[str, float]: JSON,
+    }
 
 
 def new_id() -> str:
@@ -77,7 +83,9 @@ class Conversation(Base):
     locale: Mapped[str] = mapped_column(String(8))
     created_at: Mapped[datetime] = mapped_column(default=now)
     last_turn_at: Mapped[datetime] = mapped_column(default=now, index=True)
-    turns: Mapped[list["Turn"]] = relationship(back_populates="conversation", order_by="Turn.position", cascade="all, delete-orphan")
+    turns: Mapped[list["Turn"]] = relationship(
+        back_populates="conversation", order_by="Turn.position", cascade="all, delete-orphan"
+    )
 
 
 class Turn(Base):
@@ -87,7 +95,10 @@ class Turn(Base):
     __table_args__ = (
         UniqueConstraint("conversation_id", "event_id", name="uq_turns_event"),
         UniqueConstraint("conversation_id", "position", name="uq_turns_position"),
-        CheckConstraint("state IN ('received', 'answering', 'answered', 'refused', 'replied', 'stopped', 'failed')", name="ck_turns_state"),
+        CheckConstraint(
+            "state IN ('received', 'answering', 'answered', 'refused', 'replied', 'stopped', 'failed')",
+            name="ck_turns_state",
+        ),
         Index("ix_turns_created_at", "created_at"),
     )
 
@@ -108,9 +119,12 @@ class Turn(Base):
     timings: Mapped[dict[str, float]] = mapped_column(default=dict)
     retrieval: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(default=now)
+    answering_since: Mapped[datetime | None]
     answered_at: Mapped[datetime | None]
     conversation: Mapped[Conversation] = relationship(back_populates="turns")
-    sources: Mapped[list["TurnSource"]] = relationship(back_populates="turn", order_by="TurnSource.number", cascade="all, delete-orphan")
+    sources: Mapped[list["TurnSource"]] = relationship(
+        back_populates="turn", order_by="TurnSource.number", cascade="all, delete-orphan"
+    )
 
 
 class TurnSource(Base):
@@ -150,7 +164,7 @@ class Feedback(Base):
 
 
 class Document(Base):
-    """One edition of one document. `series` names what it is an edition of (a law, a path): editions differ in when they are in force."""
+    """One edition of a document. `series` names what it is an edition of (a law, a path); editions differ in force."""
 
     __tablename__ = "documents"
     __table_args__ = (
@@ -174,7 +188,9 @@ class Document(Base):
     entity_counts: Mapped[dict[str, int]] = mapped_column(default=dict)
     passage_count: Mapped[int] = mapped_column(default=0)
     ingested_at: Mapped[datetime] = mapped_column(default=now)
-    passages: Mapped[list["Passage"]] = relationship(back_populates="document", cascade="all, delete-orphan", order_by="Passage.position")
+    passages: Mapped[list["Passage"]] = relationship(
+        back_populates="document", cascade="all, delete-orphan", order_by="Passage.position"
+    )
 
 
 class Passage(Base):
@@ -214,7 +230,7 @@ class IndexGeneration(Base):
 
 
 class IndexChange(Base):
-    """Outbox of the index: documents added or withdrawn, applied in the order of `sequence` by the one owner of the index."""
+    """Outbox of the index: documents added or withdrawn, applied by the index owner in the order of `sequence`."""
 
     __tablename__ = "index_changes"
     __table_args__ = (CheckConstraint("action IN ('upsert', 'delete')", name="ck_index_changes_action"),)
@@ -226,7 +242,7 @@ class IndexChange(Base):
 
 
 class AuditEvent(Base):
-    """Who did what to which thing and when; written in the same transaction as the change. Never text, never a raw id of a person."""
+    """Who did what to which thing and when, written with the change itself. Never text, never a raw id of a person."""
 
     __tablename__ = "audit_events"
 

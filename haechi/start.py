@@ -1,0 +1,147 @@
+"""Starts the platform on one machine, step by step, and asks it one question: the story behind `haechi up`.
+
+It prepares what the processes need (secrets, schema, intent model), lets the supervisor run them, waits until each one
+truly answers, ingests documents through the service's own door, and shows an answer with its sources.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.gateway.client import GatewayAnswer, GatewayClient
+from haechi.documents import DocumentFolder, files_of
+from haechi.secrets import ensure_secrets, read_secret
+from haechi.settings import PlatformSettings
+from haechi.supervisor import PROJECT
+from llm_service.client import DocumentReport, LlmServiceClient, ServiceError
+
+POLL_SECONDS = 0.1
+STOP_SECONDS = 15.0
+FIRST_QUESTION = "고객 가족이 와서 거래내역을 달라는데 줘도 되나요?"
+
+
+class StartFailed(Exception):
+    """The platform did not come up; the message says which part and where its log is."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What this machine can start: the processes of the Procfile, and the interpreter for Rasa if there is one."""
+
+    processes: tuple[str, ...]
+    rasa_python: str | None
+    environment: Mapping[str, str]
+    log: Path
+
+
+def plan_start(settings: PlatformSettings) -> Plan:
+    """Decide what to run. Without a Python 3.10 that has Rasa, the `rasa` process is left out."""
+    home = settings.home.resolve()
+    ensure_secrets(home)
+    rasa_python = find_rasa_python(settings)
+    processes = ("redis", "rasa", "actions", "llm_service", "gateway")
+    if rasa_python is None:
+        processes = tuple(name for name in processes if name not in ("rasa", "actions"))
+    return Plan(processes, rasa_python, _environment(settings, home, rasa_python), home / "logs" / "platform.log")
+
+
+def find_rasa_python(settings: PlatformSettings) -> str | None:
+    """The interpreter that has Rasa installed, or None."""
+    candidate = Path(settings.rasa_python) if settings.rasa_python else PROJECT / ".venv-rasa" / "bin" / "python"
+    return str(candidate) if candidate.exists() else None
+
+
+def _environment(settings: PlatformSettings, home: Path, rasa_python: str | None) -> dict[str, str]:
+    password = read_secret(home, "haechi_redis_password")
+    given = dict(os.environ)
+    given.update(
+        HAECHI_HOME=str(home),
+        HAECHI_REDIS_URL=f"redis://:{password}@127.0.0.1:{settings.redis_port}/0",
+        HAECHI_LLM_SERVICE_URL=settings.llm_service_url,
+        HAECHI_RASA_URL=f"http://127.0.0.1:{settings.rasa_port}" if rasa_python else "",
+        HAECHI_ACTIONS_URL=f"http://127.0.0.1:{settings.actions_port}/actions",
+        HAECHI_GATEWAY_HOST=settings.gateway_host,
+        HAECHI_GATEWAY_PORT=str(settings.gateway_port),
+        HAECHI_LLM_SERVICE_PORT=str(settings.llm_service_port),
+        HAECHI_ACTIONS_PORT=str(settings.actions_port),
+        HAECHI_RASA_PORT=str(settings.rasa_port),
+        HAECHI_REDIS_PORT=str(settings.redis_port),
+        PATH=f"{Path(sys.executable).parent}:{given.get('PATH', '')}",
+        # One thread per process: on shared cores, numerical libraries that each take every core slow one another down.
+        OMP_NUM_THREADS="1",
+    )
+    if rasa_python:
+        given["HAECHI_RASA_PYTHON"] = rasa_python
+    return given
+
+
+def refuse_if_running(settings: PlatformSettings) -> None:
+    """Raises `StartFailed` when one of our ports is taken: another platform runs, or another program."""
+    ports = (settings.gateway_port, settings.llm_service_port, settings.actions_port, settings.rasa_port)
+    for port in (*ports, settings.redis_port):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                raise StartFailed(
+                    f"port {port} of this machine is taken. Is the platform running already (`haechi status`)? "
+                    "Stop it, or choose other ports with HAECHI_*_PORT; see docs/settings.md"
+                )
+
+
+def prepare(plan: Plan, say: Callable[[str], None]) -> None:
+    """Bring the schema up to date and train the intents if their data changed."""
+    say("schema")
+    _run([sys.executable, "-m", "llm_service.store.migrate"], plan, "the database schema")
+    if plan.rasa_python:
+        say("intents")
+        _run([plan.rasa_python, "-m", "bot.rasa.train"], plan, "the training of the intents")
+
+
+def _run(command: list[str], plan: Plan, what: str) -> None:
+    plan.log.parent.mkdir(parents=True, exist_ok=True)
+    with plan.log.open("a", encoding="utf-8") as log:
+        done = subprocess.run(command, cwd=PROJECT, env=dict(plan.environment), stdout=log, stderr=log, check=False)
+    if done.returncode != 0:
+        raise StartFailed(f"{what} failed with status {done.returncode}; see {plan.log}")
+
+
+@contextmanager
+def running(plan: Plan) -> Iterator[subprocess.Popen[bytes]]:
+    """The platform's processes under their supervisor; leaving the block stops every one of them."""
+    command = [sys.executable, "-m", "haechi.supervisor", str(plan.log), *plan.processes]
+    supervisor = subprocess.Popen(command, cwd=PROJECT, env=dict(plan.environment), start_new_session=True)
+    try:
+        yield supervisor
+    finally:
+        stop(supervisor)
+
+
+def stop(supervisor: subprocess.Popen[bytes]) -> None:
+    """End the supervisor, which ends its processes; kill the whole group if that takes too long."""
+    if supervisor.poll() is None:
+        supervisor.send_signal(signal.SIGTERM)
+        try:
+            supervisor.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(supervisor.pid, signal.SIGKILL)
+            supervisor.wait(STOP_SECONDS)
+
+
+async def wait_until(part: str, is_ready: Callable[[], "asyncio.Future[bool]"], supervisor: subprocess.Popen[bytes],
+                     plan: Plan, seconds: float) -> None:
+    """Wait until a part says it is ready. Raises `StartFailed` when a process ends or time is up."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if supervisor.poll() is not None:
+            raise StartFailed(f"a process ended while {part} was starting; see {plan.log}")
+        if await is_ready():
+            return
+        await asyncio.sleep(POLL_SECONDS)
+    raise StartFailed(f"{part} was not ready after {seconds:.0f} s; see {plan.log}")

@@ -1,0 +1,66 @@
+"""What the service counts for Prometheus. Labels are states, intents, kinds and stages, never anything a person wrote.
+
+The registry is handed in, so that several services can live in one process.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+STAGE_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+LABEL: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+MS_PER_SECOND: Final = 1000
+
+
+class Metrics:
+    """Counters and histograms of one service."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._turns = Counter("haechi_turns", "Turns by how they stand", ["state", "intent"], registry=registry)
+        self._entities = Counter("haechi_masked_entities", "Masked values by type", ["type"], registry=registry)
+        self._declined = Counter("haechi_declined", "Requests refused, by code", ["code"], registry=registry)
+        self._refusals = Counter(
+            "haechi_refusals", "Questions whose passages carried no answer", ["intent"], registry=registry
+        )
+        self._fallbacks = Counter(
+            "haechi_route_fallbacks", "Questions routed without Rasa, by reason", ["reason"], registry=registry
+        )
+        self._feedback = Counter("haechi_feedback", "Verdicts on answers", ["verdict"], registry=registry)
+        self._stages = Histogram(
+            "haechi_stage_seconds", "Time of one stage of a turn", ["stage"], buckets=STAGE_SECONDS, registry=registry
+        )
+        self.running_answers = Gauge("haechi_running_answers", "Answers being generated", registry=registry)
+        self.open_streams = Gauge("haechi_open_streams", "Readers of answer events", registry=registry)
+
+    def turn(self, state: str, intent: str | None) -> None:
+        self._turns.labels(state=state, intent=_label(intent or "none")).inc()
+
+    def masked(self, entity_counts: Mapping[str, int]) -> None:
+        for kind, count in entity_counts.items():
+            self._entities.labels(type=kind).inc(count)
+
+    def declined(self, code: str) -> None:
+        self._declined.labels(code=code).inc()
+
+    def refused(self, intent: str | None) -> None:
+        self._refusals.labels(intent=_label(intent or "none")).inc()
+
+    def routed(self, by: str, reason: str) -> None:
+        if by != "rasa":
+            self._fallbacks.labels(reason=_label(reason or "none")).inc()
+
+    def feedback(self, verdict: str) -> None:
+        self._feedback.labels(verdict=verdict).inc()
+
+    def stages(self, timings_ms: Mapping[str, float]) -> None:
+        """Observe the milliseconds of each stage."""
+        for stage, milliseconds in timings_ms.items():
+            self._stages.labels(stage=_label(stage)).observe(milliseconds / MS_PER_SECOND)
+
+
+def _label(name: str) -> str:
+    # A label must not grow without end, whatever the caller names.
+    return name if LABEL.fullmatch(name) else "other"

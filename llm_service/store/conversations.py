@@ -1,0 +1,233 @@
+"""Questions about conversations and turns. A turn's state only moves forward, and every move is a conditional update.
+
+    received → answering → answered | refused | stopped | failed
+    received → replied
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy import func, select, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session, joinedload
+
+from llm_service.errors import NotFound
+from llm_service.masked import MaskedText
+from llm_service.store.models import Conversation, Document, Passage, Turn, TurnSource, now
+
+FINISHED_STATES: Final = frozenset({"answered", "refused", "replied", "stopped", "failed"})
+IDENTIFIER: Final = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class RoutedBy:
+    """Which intent a question was given, how surely, and by whom."""
+
+    intent: str
+    confidence: float
+    by: str
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """One source as it was shown with an answer."""
+
+    number: int
+    passage_id: int | None
+    label: str
+    document_path: str
+    text: MaskedText
+    score: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a turn ended. `error_code` is set when it failed."""
+
+    state: str
+    answer: MaskedText | None = None
+    engine: str | None = None
+    sources: Sequence[SourceRow] = ()
+    timings: Mapping[str, float] | None = None
+    retrieval: Mapping[str, Any] | None = None
+    error_code: str | None = None
+
+
+def find_or_create_conversation(
+    session: Session, channel: str, thread_key: str, user_key: str, audience: str, locale: str
+) -> Conversation:
+    """The conversation of this thread, locked until the transaction ends so that its turns get their places in order."""
+    found = session.scalar(
+        select(Conversation)
+        .where(Conversation.channel == channel, Conversation.thread_key == thread_key)
+        .with_for_update()
+    )
+    if found is None:
+        found = Conversation(
+            channel=channel, thread_key=thread_key, user_key=user_key, audience=audience, locale=locale
+        )
+        session.add(found)
+        session.flush()
+    found.locale = locale
+    return found
+
+
+def turn_by_event(session: Session, channel: str, thread_key: str, event_id: str) -> Turn | None:
+    """The turn that this event of this thread made before, if there is one."""
+    return session.scalar(
+        select(Turn)
+        .join(Conversation)
+        .where(Conversation.channel == channel, Conversation.thread_key == thread_key, Turn.event_id == event_id)
+    )
+
+
+def add_turn(
+    session: Session,
+    conversation: Conversation,
+    event_id: str,
+    question: MaskedText,
+    entity_counts: Mapping[str, int],
+    timings: Mapping[str, float],
+) -> Turn:
+    """The next turn of a conversation, received and not yet answered."""
+    last = session.scalar(select(func.max(Turn.position)).where(Turn.conversation_id == conversation.id))
+    turn = Turn(
+        conversation_id=conversation.id,
+        event_id=event_id,
+        position=(last or 0) + 1,
+        question=question,
+        entity_counts=dict(entity_counts),
+        timings=dict(timings),
+    )
+    conversation.last_turn_at = now()
+    session.add(turn)
+    session.flush()
+    return turn
+
+
+def owned_turn(session: Session, turn_id: str, conversation_id: str) -> Turn:
+    """A turn with its conversation and sources, for the conversation it belongs to.
+
+    Raises `NotFound` (turn_not_found) alike for an unknown turn and for somebody else's.
+    """
+    if IDENTIFIER.fullmatch(turn_id):
+        found = session.scalar(
+            select(Turn)
+            .where(Turn.id == turn_id)
+            .options(joinedload(Turn.conversation))
+        )
+        if found is not None and found.conversation_id == conversation_id:
+            return found
+    raise NotFound("turn_not_found", "no such turn in this conversation")
+
+
+def sources_of(session: Session, turn_id: str) -> list[tuple[TurnSource, Passage | None, Document | None]]:
+    """The sources of an answer in their order; passage and document are None once they have been deleted."""
+    rows = session.execute(
+        select(TurnSource, Passage, Document)
+        .outerjoin(Passage, TurnSource.passage_id == Passage.id)
+        .outerjoin(Document, Passage.document_id == Document.id)
+        .where(TurnSource.turn_id == turn_id)
+        .order_by(TurnSource.number)
+    )
+    return [(source, passage, document) for source, passage, document in rows]
+
+
+def turns_before(session: Session, turn: Turn, limit: int) -> list[Turn]:
+    """The finished turns of the conversation before this one, oldest first, at most `limit`."""
+    latest = session.scalars(
+        select(Turn)
+        .where(
+            Turn.conversation_id == turn.conversation_id,
+            Turn.position < turn.position,
+            Turn.state.in_(("answered", "replied")),
+        )
+        .order_by(Turn.position.desc())
+        .limit(limit)
+    )
+    return list(latest)[::-1]
+
+
+def claim_for_answer(session: Session, turn_id: str, routed: RoutedBy, as_of: date | None) -> bool:
+    """Move a turn from received to answering. True for the one caller who did it: only that caller generates."""
+    return _move(
+        session,
+        turn_id,
+        "received",
+        state="answering",
+        intent=routed.intent,
+        intent_confidence=routed.confidence,
+        routed_by=routed.by,
+        as_of=as_of,
+        answering_since=now(),
+    )
+
+
+def finish_answer(session: Session, turn_id: str, outcome: Outcome) -> bool:
+    """Move a turn from answering to its end and keep what was answered. False when it had ended already."""
+    moved = _move(
+        session,
+        turn_id,
+        "answering",
+        state=outcome.state,
+        answer=outcome.answer,
+        engine=outcome.engine,
+        error_code=outcome.error_code,
+        answered_at=now(),
+    )
+    if not moved:
+        return False
+    turn = session.get_one(Turn, turn_id)
+    turn.timings = {**turn.timings, **(outcome.timings or {})}
+    turn.retrieval = dict(outcome.retrieval or {})
+    session.add_all(
+        TurnSource(
+            turn_id=turn_id,
+            number=source.number,
+            passage_id=source.passage_id,
+            label=source.label,
+            document_path=source.document_path,
+            text=source.text,
+            score=source.score,
+        )
+        for source in outcome.sources
+    )
+    return True
+
+
+def store_reply(session: Session, turn_id: str, routed: RoutedBy, reply: MaskedText) -> bool:
+    """Keep a deterministic reply as the turn's answer. False when the turn was not waiting for one."""
+    return _move(
+        session,
+        turn_id,
+        "received",
+        state="replied",
+        intent=routed.intent,
+        intent_confidence=routed.confidence,
+        routed_by=routed.by,
+        answer=reply,
+        answered_at=now(),
+    )
+
+
+def abandoned_turns(session: Session, claimed_before: datetime) -> list[str]:
+    """Turns still answering whose claim is older than the given time: whoever claimed them is gone."""
+    return list(
+        session.scalars(
+            select(Turn.id).where(Turn.state == "answering", Turn.answering_since < claimed_before).order_by(Turn.id)
+        )
+    )
+
+
+def _move(session: Session, turn_id: str, expected_state: str, **values: Any) -> bool:
+    result = session.execute(
+        update(Turn)
+        .where(Turn.id == turn_id, Turn.state == expected_state)
+        .values(**values)
+        .execution_options(synchronize_session="fetch")
+    )
+    assert isinstance(result, CursorResult)
+    return result.rowcount == 1
