@@ -196,7 +196,8 @@ class Document(Base):
 class Passage(Base):
     """A piece of a document that a citation can point at, with the sparse vectors the index is rebuilt from.
 
-    `text` is shown and quoted; `article` is "제4조의2" where there is one; `vectors` holds packed term ids and weights.
+    `text` is shown and quoted; `header` ("은행법 제30조의2(금리인하 요구)") is searched with it, so that the passage can be
+    analysed again from its row; `article` is "제4조의2" where there is one; `vectors` holds packed term ids and counts.
     """
 
     __tablename__ = "passages"
@@ -205,6 +206,7 @@ class Passage(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     document_id: Mapped[int] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"))
     position: Mapped[int]
+    header: Mapped[MaskedText] = mapped_column(default=MaskedText(""))
     text: Mapped[MaskedText]
     label: Mapped[str] = mapped_column(String(512))
     article: Mapped[str | None] = mapped_column(String(64), index=True)
@@ -230,7 +232,11 @@ class IndexGeneration(Base):
 
 
 class IndexChange(Base):
-    """Outbox of the index: documents added or withdrawn, applied by the index owner in the order of `sequence`."""
+    """Outbox of the index: documents added or withdrawn, applied by the index owner in the order of `sequence`.
+
+    `applied_at` is empty until the index holds the change. A high-water mark alone would lose a change whose transaction
+    took its number early and committed late.
+    """
 
     __tablename__ = "index_changes"
     __table_args__ = (CheckConstraint("action IN ('upsert', 'delete')", name="ck_index_changes_action"),)
@@ -239,6 +245,7 @@ class IndexChange(Base):
     document_id: Mapped[int] = mapped_column(index=True)
     action: Mapped[str] = mapped_column(String(8))
     created_at: Mapped[datetime] = mapped_column(default=now)
+    applied_at: Mapped[datetime | None] = mapped_column(index=True)
 
 
 class AuditEvent(Base):

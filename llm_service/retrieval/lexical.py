@@ -1,0 +1,349 @@
+"""Turns Korean text into weighted term ids: morphemes, neighbour pairs, character pairs, normalised amounts and articles.
+
+Knows language and no index: how terms are weighted, stored and compared is decided elsewhere. A term id is the CRC-32 of
+the term, so there is no vocabulary file; about one pair in 100,000 terms collides.
+"""
+
+import re
+import struct
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise, tee
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import kiwipiepy
+import kiwipiepy_model
+from kiwipiepy import Kiwi
+
+from llm_service.masked import MaskedText
+from llm_service.retrieval.vocabulary import Vocabulary, load_vocabulary
+
+RULES_VERSION = 1
+"""Raised whenever passages would get other terms than before; every generation of the index is rebuilt then."""
+
+PAIR_WEIGHT = 0.3
+SYNONYM_WEIGHT = 0.4
+ASKING_WEIGHT = 0.1
+HISTORY_WEIGHT = 0.5
+SHORT_QUESTION_UNITS = 2
+MAXIMUM_QUESTION_UNITS = 64
+USER_WORD_SCORE = 3.0
+"""At Kiwi's default score of 0 a compound of known words stays split; about 3 keeps it whole."""
+
+KEPT_TAGS = frozenset("NNG NNP NNB NR SL SH SN VV VA XR XPN XSN MAG".split())
+NOUN_TAGS = frozenset("NNG NNP NR SL SH SN XR".split())
+
+PLACEHOLDER = re.compile(r"<[A-Z][A-Z_]*_\d+>")
+CHARACTER_RUN = re.compile(r"[가-힣]+|[A-Za-z]+|\d+")
+# An amount in won, an article's number, a rate: the ways they are written in statutes, product sheets and questions.
+_NUMBER = r"\d[\d,]*(?:\.\d+)?"
+_PART = rf"{_NUMBER}(?:[천백십]\d*){{0,3}}"
+AMOUNT = re.compile(rf"(?<![제\d.,조억만천백십])(?<!제\s)(?=\d)((?:{_PART}\s?[조억만]\s?){{0,3}}(?:{_PART})?)\s?원")
+_AMOUNT_PART = re.compile(rf"({_PART})\s*([조억만]?)")
+_AMOUNT_DIGITS = re.compile(r"([\d.,]*)([천백십]?)")
+ARTICLE = re.compile(r"제?\s?(?<!\d)(\d+)\s?조(?![원\d])(?:\s?의\s?(\d+)(?![\d.,]*[%년월일주회개원인명배천백만억]))?")
+RATE = re.compile(rf"({_NUMBER})\s?(?:%|퍼센트|프로)")
+UNITS = {"": 1, "십": 10, "백": 100, "천": 1000, "만": 10**4, "억": 10**8, "조": 10**12}
+
+_BLOB = struct.Struct("<BIIIH")
+_BLOB_VERSION = 1
+
+
+@dataclass(frozen=True)
+class PassageTerms:
+    """Terms of one passage: term id -> count, before length weighting.
+
+    `sequence` holds the term ids of header and text in reading order; the first `header_length` are the header's.
+    """
+
+    kiwi: Mapping[int, float]
+    char: Mapping[int, float]
+    sequence: Sequence[int] = ()
+    header_length: int = 0
+
+
+class Unit(NamedTuple):
+    """One idea of the question: the term it is asked with, and the wordings (several terms each) that mean the same."""
+
+    term: int
+    weight: float
+    is_noun: bool
+    meant: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class QuestionTerms:
+    """A question as the index is asked (`kiwi`, `char`: term id -> weight) and as passages are judged (`units`, `articles`)."""
+
+    kiwi: Mapping[int, float]
+    char: Mapping[int, float]
+    units: tuple[Unit, ...] = ()
+    articles: frozenset[int] = frozenset()
+    points_back: bool = False
+
+
+class _Word(NamedTuple):
+    form: str
+    tag: str
+    start: int
+    end: int
+
+
+@dataclass
+class _SynonymRule:
+    sequence: tuple[str, ...]
+    surface: str
+    meant: tuple[tuple[str, ...], ...] = field(default_factory=tuple)
+
+
+class Lexical:
+    """Korean analysis for passages and questions. Safe to share between threads; loading takes about a second and 330 MB."""
+
+    def __init__(self, vocabulary: Vocabulary | None = None) -> None:
+        self._vocabulary = vocabulary or load_vocabulary()
+        # The multi-word dictionary costs 200 MB and changed no result; one worker, since 0 forbids batches.
+        self._kiwi: Any = Kiwi(num_workers=1, load_multi_dict=False)
+        for term in self._vocabulary.terms:
+            self._kiwi.add_user_word(term, "NNP", USER_WORD_SCORE)
+        self._parts = self._parts_of_terms()
+        self._rules = self._synonym_rules()
+        self.version = (
+            f"kiwi-{kiwipiepy.__version__}/model-{kiwipiepy_model.__version__}"
+            f"/rules-{RULES_VERSION}/terms-{self._vocabulary.terms_version}"
+        )
+
+    def warm_up(self) -> None:
+        """Analyse once: the first analysis after user words were added costs more than half a second."""
+        self.question_terms(MaskedText("예금자 보호 한도는 얼마인가요"))
+
+    def passages_terms(self, passages: Iterable[tuple[str, str]]) -> Iterator[PassageTerms]:
+        """Terms of (header, text) pairs, in order; lazily and in batches, so that a large document costs little memory."""
+        for_analysis, for_terms = tee(passages)
+        analysed = self._kiwi.tokenize(f"{header}\n{text}" for header, text in for_analysis)
+        for (header, text), tokens in zip(for_terms, analysed, strict=True):
+            yield self._passage_terms(header, text, tokens)
+
+    def question_terms(self, question: MaskedText, mend_typos: bool = False) -> QuestionTerms:
+        """Terms of a question, with synonyms, neighbour pairs and normalised numbers; placeholders are left out.
+
+        `mend_typos` reads misspelt words as the nearest known ones; ask for it when words are unknown to the corpus.
+        """
+        text = PLACEHOLDER.sub(" ", question)
+        tokens = self._kiwi.tokenize(text, typos="basic") if mend_typos else self._kiwi.tokenize(text)
+        words = self._words(tokens)[:MAXIMUM_QUESTION_UNITS]
+        units = self._units(words, text)
+        kiwi: dict[int, float] = {}
+        for unit in units:
+            kiwi[unit.term] = max(kiwi.get(unit.term, 0.0), unit.weight)
+            for wording in unit.meant:
+                for term in wording:
+                    kiwi[term] = max(kiwi.get(term, 0.0), SYNONYM_WEIGHT)
+        for whole_or_pair in (*self._whole_terms(tokens), *_pairs(words)):
+            kiwi.setdefault(term_id(whole_or_pair), PAIR_WEIGHT)
+        articles = frozenset(map(term_id, articles_of(text)))
+        for term in map(term_id, normalised_numbers(text)):
+            kiwi[term] = 1.0
+        char = Counter(term_id(f"#{gram}") for gram in _character_grams(text))
+        points_back = any(word.form in self._vocabulary.follow_up_words for word in words[:2])
+        return QuestionTerms(kiwi, dict.fromkeys(char, 1.0), units, articles, points_back)
+
+    def _passage_terms(self, header: str, text: str, tokens: Iterable[Any]) -> PassageTerms:
+        words = self._words(tokens)
+        counts: Counter[str] = Counter(word.form for word in words)
+        counts.update(self._whole_terms(tokens))
+        counts.update(_pairs(words))
+        counts.update(normalised_numbers(f"{header}\n{text}"))
+        char = Counter(term_id(f"#{gram}") for gram in _character_grams(f"{header}\n{text}"))
+        return PassageTerms(
+            kiwi=_by_id(counts),
+            char=dict(char),
+            sequence=array("I", [term_id(word.form) for word in words]),
+            header_length=sum(word.end <= len(header) for word in words),
+        )
+
+    def _words(self, tokens: Iterable[Any]) -> list[_Word]:
+        """The kept morphemes in order, a term of the vocabulary replaced by its parts."""
+        words: list[_Word] = []
+        for token in tokens:
+            tag = token.tag.partition("-")[0]
+            if tag not in KEPT_TAGS:
+                continue
+            end = token.start + token.len
+            form = token.form.lower().replace(",", "") if tag in ("SN", "SL") else token.form
+            for part in self._parts.get(form, (form,)):
+                words.append(_Word(part, tag, token.start, end))
+        return words
+
+    def _whole_terms(self, tokens: Iterable[Any]) -> Iterator[str]:
+        return (token.form for token in tokens if len(self._parts.get(token.form, ())) > 1)
+
+    def _units(self, words: Sequence[_Word], text: str) -> tuple[Unit, ...]:
+        meant: dict[int, list[tuple[int, ...]]] = {}
+        for rule, positions in self._matching_rules(words, text):
+            for position in positions:
+                meant.setdefault(position, []).extend(tuple(map(term_id, wording)) for wording in rule.meant)
+        units: dict[int, Unit] = {}
+        for position, word in enumerate(words):
+            term = term_id(word.form)
+            asking = word.form in self._vocabulary.question_words or word.form in self._vocabulary.follow_up_words
+            known = units.get(term)
+            wordings = tuple(dict.fromkeys((*(known.meant if known else ()), *meant.get(position, ()))))
+            units[term] = Unit(term, ASKING_WEIGHT if asking else 1.0, word.tag in NOUN_TAGS, wordings)
+        return tuple(units.values())
+
+    def _matching_rules(self, words: Sequence[_Word], text: str) -> Iterator[tuple[_SynonymRule, list[int]]]:
+        squeezed, offsets = _squeeze(text)
+        forms = [word.form for word in words]
+        for rule in self._rules:
+            positions = _find_in_order(forms, rule.sequence)
+            if not positions and len(rule.surface) > 2 and (at := squeezed.find(rule.surface)) >= 0:
+                start, end = offsets[at], offsets[at + len(rule.surface) - 1] + 1
+                positions = [i for i, word in enumerate(words) if word.start < end and word.end > start]
+            if positions:
+                yield rule, positions
+
+    def _parts_of_terms(self) -> dict[str, tuple[str, ...]]:
+        return {term.lower(): parts for term, parts in self._vocabulary.terms.items() if parts != (term,)}
+
+    def _synonym_rules(self) -> list[_SynonymRule]:
+        rules = []
+        for synonym in self._vocabulary.synonyms:
+            meant = tuple(forms for phrase in synonym.meant if (forms := self._forms(phrase)))
+            for phrase in synonym.written:
+                rules.append(_SynonymRule(self._forms(phrase), _squeeze(phrase)[0], meant))
+        return rules
+
+    def _forms(self, phrase: str) -> tuple[str, ...]:
+        return tuple(word.form for word in self._words(self._kiwi.tokenize(phrase)))
+
+
+def term_id(term: str) -> int:
+    """CRC-32 of the term: the same on every machine and in every process."""
+    return crc32(term.encode())
+
+
+def normalised_numbers(text: str) -> Iterator[str]:
+    """Amounts, articles and rates in one spelling: 7천만원 and 70,000,000원 are both `70000000원`."""
+    for match in AMOUNT.finditer(text):
+        if match.group(1).strip():
+            yield f"{won(match.group(1))}원"
+    yield from articles_of(text)
+    for match in RATE.finditer(text):
+        yield f"{float(match.group(1).replace(',', '')):g}%"
+
+
+def articles_of(text: str) -> Iterator[str]:
+    """Article numbers as the law writes them: 제4조의2 for `4조의 2`, `제 4 조의2`."""
+    for match in ARTICLE.finditer(text):
+        branch = f"의{int(match.group(2))}" if match.group(2) else ""
+        yield f"제{int(match.group(1))}조{branch}"
+
+
+def won(written: str) -> int:
+    """The amount before 원 as a number: "2억5천만" is 250,000,000."""
+    total = 0.0
+    for part, unit in _AMOUNT_PART.findall(written):
+        digits = (
+            float(number.replace(",", "") or 1) * UNITS[size]
+            for number, size in _AMOUNT_DIGITS.findall(part)
+            if number.strip(",.") or size
+        )
+        total += sum(digits) * UNITS[unit]
+    return round(total)
+
+
+def pack_terms(terms: PassageTerms) -> bytes:
+    """Bytes for `Passage.vectors`: little-endian ids and counts behind a versioned head, readable without unpickling."""
+    head = _BLOB.pack(_BLOB_VERSION, len(terms.kiwi), len(terms.char), len(terms.sequence), terms.header_length)
+    kiwi, char = sorted(terms.kiwi), sorted(terms.char)
+    return b"".join(
+        (
+            head,
+            array("I", terms.sequence).tobytes(),
+            array("I", kiwi).tobytes(),
+            array("f", [terms.kiwi[term] for term in kiwi]).tobytes(),
+            array("I", char).tobytes(),
+            array("f", [terms.char[term] for term in char]).tobytes(),
+        )
+    )
+
+
+def unpack_terms(blob: bytes) -> PassageTerms:
+    """The inverse of `pack_terms`. Raises ValueError for bytes it did not write."""
+    arrays = list(_arrays_of(blob))
+    sequence, kiwi, kiwi_counts, char, char_counts = arrays
+    return PassageTerms(
+        dict(zip(kiwi, kiwi_counts, strict=True)),
+        dict(zip(char, char_counts, strict=True)),
+        sequence,
+        _BLOB.unpack_from(blob)[4],
+    )
+
+
+def unpack_sequence(blob: bytes) -> tuple["array[int]", int]:
+    """The term ids in reading order and how many of them are the header's; all that judging a candidate needs."""
+    version, _, _, length, header_length = _BLOB.unpack_from(blob)
+    if version != _BLOB_VERSION:
+        raise ValueError(f"packed terms of version {version} cannot be read")
+    sequence = array("I")
+    sequence.frombytes(blob[_BLOB.size : _BLOB.size + 4 * length])
+    return sequence, header_length
+
+
+def _arrays_of(blob: bytes) -> Iterator["array[Any]"]:
+    version, kiwi, char, length, _ = _BLOB.unpack_from(blob)
+    if version != _BLOB_VERSION or len(blob) != _BLOB.size + 4 * (length + 2 * kiwi + 2 * char):
+        raise ValueError(f"packed terms of {len(blob)} bytes, version {version}, cannot be read")
+    offset = _BLOB.size
+    for kind, items in (("I", length), ("I", kiwi), ("f", kiwi), ("I", char), ("f", char)):
+        values: "array[Any]" = array(kind)
+        values.frombytes(blob[offset : offset + 4 * items])
+        offset += 4 * items
+        yield values
+
+
+def _by_id(counts: Mapping[str, int]) -> dict[int, float]:
+    # Two terms of one passage may share an id: their counts are added, since an index takes each id once.
+    by_id: dict[int, float] = {}
+    for term, count in counts.items():
+        by_id[term_id(term)] = by_id.get(term_id(term), 0.0) + count
+    return by_id
+
+
+def _pairs(words: Sequence[_Word]) -> Iterator[str]:
+    return (f"{left.form}_{right.form}" for left, right in pairwise(words) if right.start - left.end <= 1)
+
+
+def _character_grams(text: str) -> Iterator[str]:
+    for run in CHARACTER_RUN.findall(text):
+        if run[0] < "가" or len(run) == 1:
+            yield run.lower()
+        else:
+            yield from (run[i : i + 2] for i in range(len(run) - 1))
+
+
+def _squeeze(text: str) -> tuple[str, list[int]]:
+    offsets = [offset for offset, character in enumerate(text) if not character.isspace()]
+    return "".join(text[offset].lower() for offset in offsets), offsets
+
+
+def _find_in_order(forms: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Positions of `wanted` in `forms`, in order with at most two other words between neighbours; empty if not there."""
+    if not wanted:
+        return []
+    for start, form in enumerate(forms):
+        if form != wanted[0]:
+            continue
+        positions = [start]
+        for term in wanted[1:]:
+            after = positions[-1] + 1
+            following = [i for i in range(after, min(after + 3, len(forms))) if forms[i] == term]
+            if not following:
+                break
+            positions.append(following[0])
+        else:
+            return positions
+    return []
