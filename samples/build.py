@@ -45,7 +45,7 @@ class Block:
 
 
 def blocks(source: Path) -> Iterator[Block]:
-    """Reads the part of Markdown the sources use: `#` headings, `-` bullets, `|` tables (first row = head), paragraphs."""
+    """Reads the part of Markdown the sources use: `#` headings, `-` bullets, `|` tables (first row = head), text."""
     rows: list[tuple[str, ...]] = []
     for line in [*source.read_text(encoding="utf-8").splitlines(), ""]:
         if line.startswith("|"):
@@ -74,7 +74,7 @@ def build_pdf(source: Path, target: Path) -> None:
 
 
 def _pages_of(parts: list[Block], title: str, written: tuple[Path, int] | None) -> int:
-    """Lays the document out and answers its number of pages; without `written` (file, pages) the result is thrown away."""
+    """Lays the document out and answers its number of pages; without `written` (file, pages) it is thrown away."""
     sink = str(written[0]) if written else io.BytesIO()
     total = written[1] if written else 0
 
