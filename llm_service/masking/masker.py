@@ -1,0 +1,217 @@
+"""The one door through which text becomes `MaskedText`: Presidio's AnalyzerEngine as the frame, own Korean recognisers inside.
+
+Fails closed: whatever goes wrong inside, the caller gets `MaskingUnavailable` and never unmasked text. Knows neither the vault nor
+channels; the raw values it returns are in `RawText` and belong to the caller.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerRegistry, RecognizerResult
+from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
+from presidio_analyzer.nlp_engine import NlpArtifacts
+
+from llm_service.errors import MaskingUnavailable, TooLarge
+from llm_service.masked import MaskedText, RawText
+from llm_service.masking.korean.accounts import AccountRecogniser
+from llm_service.masking.korean.addresses import AddressRecogniser
+from llm_service.masking.korean.birthdates import BirthdateRecogniser
+from llm_service.masking.korean.business_numbers import BusinessNumberRecogniser
+from llm_service.masking.korean.cards import CardRecogniser
+from llm_service.masking.korean.customers import CustomerNumberRecogniser
+from llm_service.masking.korean.identity_documents import DriverLicenceRecogniser, PassportRecogniser
+from llm_service.masking.korean.internet import IpRecogniser, MailRecogniser
+from llm_service.masking.korean.names import PersonRecogniser
+from llm_service.masking.korean.phones import PhoneRecogniser
+from llm_service.masking.korean.recogniser import KoreanRecogniser
+from llm_service.masking.korean.resident_numbers import ResidentNumberRecogniser
+from llm_service.masking.korean.vehicles import VehiclePlateRecogniser
+from llm_service.masking.language import LANGUAGE, KoreanLanguageEngine
+from llm_service.masking.placeholders import TYPES, PlaceholderNames, neutralise
+from llm_service.masking.rules import DEFAULT_DATA, read_accounts, read_names, read_phones
+
+MAX_MASK_CHARACTERS = 4000
+DOCUMENT_PIECE_CHARACTERS = 2000
+SCORE_THRESHOLD = 0.4
+# Names are masked in what people write; on prose the rules for names take loan words for persons.
+DOCUMENT_TYPES = tuple(type_ for type_ in TYPES if type_ != "PERSON")
+WARM_UP_TEXT = "고객 홍길동입니다. 010-1234-5678, 공일공 일이삼사 오육칠팔, a@b.kr"
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A value found in the raw text at offsets `start`..`end` (end after its last character)."""
+
+    type: str
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A masked text, how many values of each type it had, and the raw value behind each placeholder."""
+
+    text: MaskedText
+    counts: Mapping[str, int]
+    placeholders: Mapping[str, RawText]
+
+
+class Masker:
+    """Thread-safe once built. Call `warm_up` before the first text, or the first text pays for it."""
+
+    def __init__(self, recognisers: Sequence[KoreanRecogniser], language_engine: KoreanLanguageEngine) -> None:
+        logging.getLogger("presidio-analyzer").setLevel(logging.WARNING)
+        self._language_engine = language_engine
+        registry = RecognizerRegistry(recognizers=list(recognisers), supported_languages=[LANGUAGE])
+        self._analyzer = AnalyzerEngine(
+            registry=registry,
+            nlp_engine=language_engine,
+            supported_languages=[LANGUAGE],
+            default_score_threshold=SCORE_THRESHOLD,
+            context_aware_enhancer=_RecognisersEnhanceThemselves(),
+        )
+
+    def warm_up(self) -> None:
+        """Loads Kiwi and runs every rule once; until it returns the service is not ready.
+
+        Raises `MaskingUnavailable` if the masker cannot work on this machine.
+        """
+        found = {entity.type for entity in self.detect(RawText(WARM_UP_TEXT))}
+        if not {"PERSON", "PHONE", "EMAIL"} <= found:
+            raise MaskingUnavailable(
+                "the masker does not find the values of its own warm-up text: check the data files"
+            )
+
+    def detect(self, raw: RawText) -> tuple[Entity, ...]:
+        """Every value of every type in a chat text, in order, without overlaps.
+
+        Raises `TooLarge` over MAX_MASK_CHARACTERS and `MaskingUnavailable` if anything fails.
+        """
+        _refuse_too_long(raw)
+        return self._detect(raw.reveal(), TYPES)
+
+    def mask(self, raw: RawText, known: PlaceholderNames | None = None) -> Masked:
+        """A chat text with every value replaced by `<TYPE_n>`; `known` carries the conversation's numbering and is extended.
+
+        Raises `TooLarge` over MAX_MASK_CHARACTERS and `MaskingUnavailable` if anything fails.
+        """
+        names = known if known is not None else PlaceholderNames()
+        return _masked(raw.reveal(), self.detect(raw), names)
+
+    def mask_document(self, raw: RawText) -> Masked:
+        """A document of any length with identifiers masked and person names left; time grows linearly with length.
+
+        Raises `MaskingUnavailable` if anything fails.
+        """
+        text = raw.reveal()
+        entities = [
+            Entity(entity.type, entity.start + offset, entity.end + offset, entity.score)
+            for offset, piece in _document_pieces(text)
+            for entity in self._detect(piece, DOCUMENT_TYPES)
+        ]
+        return _masked(text, entities, PlaceholderNames())
+
+    def _detect(self, text: str, types: tuple[str, ...]) -> tuple[Entity, ...]:
+        if not text or text.isspace():
+            return ()
+        try:
+            results = self._analyzer.analyze(text, language=LANGUAGE, entities=list(types))
+        # Whatever a rule raises, the text must not pass; the cause's own message could quote it, so only its kind is told.
+        except Exception as error:  # noqa: BLE001
+            raise MaskingUnavailable(
+                f"a recogniser failed with {type(error).__name__}; the text was not masked"
+            ) from None
+        return tuple(_united(results))
+
+
+def build_masker(data: Path = DEFAULT_DATA) -> Masker:
+    """The masker with all recognisers and the bank's data files from `data`. Raises `Misconfigured` if a file is invalid."""
+    recognisers: list[KoreanRecogniser] = [
+        ResidentNumberRecogniser(),
+        PassportRecogniser(),
+        DriverLicenceRecogniser(),
+        BusinessNumberRecogniser(),
+        CardRecogniser(),
+        AccountRecogniser(read_accounts(data)),
+        PhoneRecogniser(read_phones(data).branch_numbers),
+        MailRecogniser(),
+        IpRecogniser(),
+        VehiclePlateRecogniser(),
+        CustomerNumberRecogniser(),
+        AddressRecogniser(),
+        PersonRecogniser(read_names(data)),
+        BirthdateRecogniser(),
+    ]
+    return Masker(recognisers, KoreanLanguageEngine())
+
+
+def _refuse_too_long(raw: RawText) -> None:
+    if len(raw) > MAX_MASK_CHARACTERS:
+        raise TooLarge(
+            "text_too_long", f"a message has at most {MAX_MASK_CHARACTERS} characters; this one has {len(raw)}"
+        )
+
+
+def _united(results: Sequence[RecognizerResult]) -> Iterator[Entity]:
+    """Overlapping findings become one that covers them all; the highest score gives the type."""
+    pending: Entity | None = None
+    for result in sorted(results, key=lambda r: (r.start, -r.end)):
+        if pending is None or result.start >= pending.end:
+            if pending:
+                yield pending
+            pending = Entity(result.entity_type, result.start, result.end, result.score)
+            continue
+        best = result if result.score > pending.score else None
+        type_, score = (best.entity_type, best.score) if best else (pending.type, pending.score)
+        pending = Entity(type_, pending.start, max(pending.end, result.end), score)
+    if pending:
+        yield pending
+
+
+def _masked(text: str, entities: Sequence[Entity], names: PlaceholderNames) -> Masked:
+    parts: list[str] = []
+    values: dict[str, RawText] = {}
+    at = 0
+    for entity in entities:
+        value = text[entity.start : entity.end]
+        placeholder = names.name_of(entity.type, value)
+        parts += (neutralise(text[at : entity.start]), placeholder)
+        values.setdefault(placeholder, RawText(value))
+        at = entity.end
+    parts.append(neutralise(text[at:]))
+    return Masked(MaskedText("".join(parts)), Counter(entity.type for entity in entities), values)
+
+
+def _document_pieces(text: str) -> Iterator[tuple[int, str]]:
+    """(offset, piece) of a long text, cut at line ends where there is one, else at a blank, else hard."""
+    start = 0
+    while len(text) - start > DOCUMENT_PIECE_CHARACTERS:
+        limit = start + DOCUMENT_PIECE_CHARACTERS
+        cut = (
+            max(text.rfind("\n", start, limit), text.rfind(". ", start, limit)) + 1 or text.rfind(" ", start, limit) + 1
+        )
+        cut = cut if cut > start else limit
+        yield start, text[start:cut]
+        start = cut
+    yield start, text[start:]
+
+
+class _RecognisersEnhanceThemselves(ContextAwareEnhancer):
+    """Replaces Presidio's lemma enhancer, whose ValueError quotes the value and which deep-copies every result."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0, 0.0, 0, 0)
+
+    def enhance_using_context(
+        self,
+        text: str,
+        raw_results: list[RecognizerResult],
+        nlp_artifacts: NlpArtifacts,
+        recognizers: list[EntityRecognizer],
+        context: list[str] | None = None,
+    ) -> list[RecognizerResult]:
+        return raw_results
