@@ -1,0 +1,139 @@
+"""Answers by quotation: the best sentences and items of the passages, word for word, each with its citation.
+
+It invents nothing, so it can be wrong about what was asked but never about what a document says. How the words of a
+question are found is handed in; this module knows no morphemes, no index and no threshold of retrieval.
+"""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from llm_service.engines.base import EngineRequest
+from llm_service.engines.relevance import Asked, ScoredUnit, WordsOf, ancestors, score_units
+from llm_service.engines.units import Unit, units_of
+
+MAXIMUM_CHARACTERS: Final = 700
+MAXIMUM_UNITS: Final = 4
+MAXIMUM_SOURCES: Final = 3
+LEAST_COVERAGE: Final = 0.2
+ELLIPSIS: Final = "…"
+
+# A further unit must come this near the best one to be worth the reader's time.
+_WORTH_QUOTING: Final = 0.7
+_CITATION_MARK: Final = re.compile(r"\[\d[\d, ]*\]")
+_STORED_ANSWER: Final = re.compile(
+    r"\A\s*(?:질문|문|Q|Question)\s*[:.][^\n]*\n+\s*(?:답변|답|A|Answer)\s*[:.]\s*(?P<answer>\S.*)\Z", re.DOTALL
+)
+
+
+class ExtractiveEngine:
+    """An `Engine` that quotes. Declines (yields nothing) when no unit carries enough of what the question asks.
+
+    `words_of` finds the words of a question. `least_coverage` is the share of the question's weight that the best unit
+    must carry together with its headings.
+    """
+
+    name = "extractive"
+
+    def __init__(self, words_of: WordsOf, least_coverage: float = LEAST_COVERAGE) -> None:
+        self._words_of = words_of
+        self._least_coverage = least_coverage
+
+    async def stream(self, request: EngineRequest) -> AsyncIterator[str]:
+        for block in self.quotations(request):
+            yield block
+
+    def quotations(self, request: EngineRequest) -> tuple[str, ...]:
+        """The blocks of the answer, each a quotation of one passage with its [n] and a blank line; () declines."""
+        outlines = [units_of(passage.text) for passage in request.passages]
+        asked = Asked(request.question, self._words_of(request.question), outlines)
+        ranked = score_units(asked, request.passages, outlines)
+        if not ranked or asked.coverage(ranked[0].carried) < self._least_coverage:
+            return ()
+        stored = _STORED_ANSWER.match(request.passages[ranked[0].passage].text)
+        if stored:
+            return (_block(stored["answer"].strip(), ranked[0].passage),)
+        chosen = _Quotation(asked, outlines)
+        for unit in ranked:
+            chosen.offer(unit)
+        return tuple(_block(_layout(outlines[place], units), place) for place, units in chosen.by_passage.items())
+
+
+class _Quotation:
+    """The units chosen so far; each offer is taken only if it fits and is worth it."""
+
+    def __init__(self, asked: Asked, outlines: Sequence[Sequence[Unit]]) -> None:
+        self.by_passage: dict[int, set[int]] = {}
+        self._asked = asked
+        self._outlines = outlines
+        self._best = 0.0
+        self._taken = 0
+        self._room = MAXIMUM_CHARACTERS
+
+    def offer(self, unit: ScoredUnit) -> None:
+        if not self._is_worth_it(unit):
+            return
+        outline = self._outlines[unit.passage]
+        held = self.by_passage.get(unit.passage, set())
+        wanted = {unit.index, *(place for place in ancestors(outline, unit.index) if not outline[place].is_heading)}
+        wanted |= {
+            place for place in range(len(outline)) if outline[place].is_proviso and outline[place].lead in wanted
+        }
+        if self._taken and sum(len(outline[place].text) for place in wanted - held) > self._room:
+            return
+        self._take(unit, wanted)
+        self._add_items(unit)
+
+    def _is_worth_it(self, unit: ScoredUnit) -> bool:
+        if unit.index in self.by_passage.get(unit.passage, set()):
+            return False
+        if unit.passage not in self.by_passage and len(self.by_passage) == MAXIMUM_SOURCES:
+            return False
+        return self._taken < MAXIMUM_UNITS and unit.score >= _WORTH_QUOTING * self._best
+
+    def _take(self, unit: ScoredUnit, wanted: set[int]) -> None:
+        outline = self._outlines[unit.passage]
+        held = self.by_passage.setdefault(unit.passage, set())
+        self._room -= sum(len(outline[place].text) for place in wanted - held)
+        held |= wanted
+        self._best = max(self._best, unit.score)
+        self._taken += 1
+
+    def _add_items(self, unit: ScoredUnit) -> None:
+        """A sentence that announces a list is followed by its items, as many as fit."""
+        outline = self._outlines[unit.passage]
+        held = self.by_passage[unit.passage]
+        for place in range(unit.index + 1, len(outline)):
+            item = outline[place]
+            if item.lead in held and not item.is_proviso and unit.index in ancestors(outline, place):
+                if len(item.text) > self._room:
+                    break
+                held.add(place)
+                self._room -= len(item.text)
+
+
+def _layout(outline: Sequence[Unit], places: set[int]) -> str:
+    """The units in the order of the passage, on lines as there; what is left out between them shows as an ellipsis."""
+    written = ""
+    before: int | None = None
+    for place in sorted(places):
+        unit = outline[place]
+        if before is not None:
+            gap = any(not outline[between].is_heading for between in range(before + 1, place))
+            written += f" {ELLIPSIS}" if gap else ""
+            written += " " if unit.line == outline[before].line else "\n"
+        written += unit.text
+        before = place
+    return written
+
+
+def _block(quoted: str, passage: int) -> str:
+    # A mark like [1] inside a document would read as a citation of ours.
+    return f"“{_shortened(_CITATION_MARK.sub('', quoted))}” [{passage + 1}]\n\n"
+
+
+def _shortened(quoted: str) -> str:
+    if len(quoted) <= MAXIMUM_CHARACTERS:
+        return quoted
+    kept = quoted[:MAXIMUM_CHARACTERS]
+    return f"{kept[: kept.rfind(' ')] if ' ' in kept else kept} {ELLIPSIS}"
