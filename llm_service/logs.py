@@ -64,7 +64,7 @@ def configure_logging(service: str, level: str = "INFO", stream: TextIO | None =
 
 def get_logger(name: str) -> Any:
     """A structlog logger; pass ids, lengths, counts and kinds as keywords, never text."""
-    return structlog.get_logger(logger=name)
+    return structlog.get_logger(part=name)
 
 
 def reduce_exception(_logger: Any, _method: str, event: EventDict) -> EventDict:

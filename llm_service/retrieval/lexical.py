@@ -1,22 +1,23 @@
-"""Turns Korean text into weighted term ids: morphemes, neighbour pairs, character pairs, normalised amounts and articles.
+"""Turns Korean text into term ids: morphemes, neighbour pairs, character pairs, normalised amounts and articles.
 
-Knows language and no index: how terms are weighted, stored and compared is decided elsewhere. A term id is the CRC-32 of
-the term, so there is no vocabulary file; about one pair in 100,000 terms collides.
+Knows language and no index: how terms are weighted, stored and compared is decided elsewhere. A term id is the CRC-32
+of the term, so there is no vocabulary file; about one pair in 100,000 terms collides.
 """
 
 import re
 import struct
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise, tee
-from typing import Any, NamedTuple
+from importlib.metadata import version as distribution_version
+from itertools import accumulate, pairwise, tee
+from typing import Any, NamedTuple, TypeVar
 from zlib import crc32
 
 import kiwipiepy
-import kiwipiepy_model
+import numpy as np
 from kiwipiepy import Kiwi
+from numpy.typing import NDArray
 
 from llm_service.masked import MaskedText
 from llm_service.retrieval.vocabulary import Vocabulary, load_vocabulary
@@ -33,8 +34,8 @@ MAXIMUM_QUESTION_UNITS = 64
 USER_WORD_SCORE = 3.0
 """At Kiwi's default score of 0 a compound of known words stays split; about 3 keeps it whole."""
 
-KEPT_TAGS = frozenset("NNG NNP NNB NR SL SH SN VV VA XR XPN XSN MAG".split())
-NOUN_TAGS = frozenset("NNG NNP NR SL SH SN XR".split())
+KEPT_TAGS = frozenset(["NNG", "NNP", "NNB", "NR", "SL", "SH", "SN", "VV", "VA", "XR", "XPN", "XSN", "MAG"])
+NOUN_TAGS = frozenset(["NNG", "NNP", "NR", "SL", "SH", "SN", "XR"])
 
 PLACEHOLDER = re.compile(r"<[A-Z][A-Z_]*_\d+>")
 CHARACTER_RUN = re.compile(r"[가-힣]+|[A-Za-z]+|\d+")
@@ -48,7 +49,9 @@ ARTICLE = re.compile(r"제?\s?(?<!\d)(\d+)\s?조(?![원\d])(?:\s?의\s?(\d+)(?![
 RATE = re.compile(rf"({_NUMBER})\s?(?:%|퍼센트|프로)")
 UNITS = {"": 1, "십": 10, "백": 100, "천": 1000, "만": 10**4, "억": 10**8, "조": 10**12}
 
-_BLOB = struct.Struct("<BIIIH")
+Scalar = TypeVar("Scalar", np.uint32, np.float32)
+
+_BLOB = struct.Struct("<IIIIII")
 _BLOB_VERSION = 1
 
 
@@ -57,12 +60,14 @@ class PassageTerms:
     """Terms of one passage: term id -> count, before length weighting.
 
     `sequence` holds the term ids of header and text in reading order; the first `header_length` are the header's.
+    `analyser` is the id of the `Lexical.version` that made them.
     """
 
     kiwi: Mapping[int, float]
     char: Mapping[int, float]
     sequence: Sequence[int] = ()
     header_length: int = 0
+    analyser: int = 0
 
 
 class Unit(NamedTuple):
@@ -76,7 +81,11 @@ class Unit(NamedTuple):
 
 @dataclass(frozen=True)
 class QuestionTerms:
-    """A question as the index is asked (`kiwi`, `char`: term id -> weight) and as passages are judged (`units`, `articles`)."""
+    """A question as the index is asked and as passages are judged.
+
+    `kiwi` and `char` map term id to weight; `units` and `articles` (ids of 제N조) are what a passage is compared with;
+    `points_back` says that it begins like a follow-up.
+    """
 
     kiwi: Mapping[int, float]
     char: Mapping[int, float]
@@ -100,7 +109,7 @@ class _SynonymRule:
 
 
 class Lexical:
-    """Korean analysis for passages and questions. Safe to share between threads; loading takes about a second and 330 MB."""
+    """Korean analysis of passages and questions; safe to share between threads, seconds to load, 330 MB."""
 
     def __init__(self, vocabulary: Vocabulary | None = None) -> None:
         self._vocabulary = vocabulary or load_vocabulary()
@@ -111,7 +120,7 @@ class Lexical:
         self._parts = self._parts_of_terms()
         self._rules = self._synonym_rules()
         self.version = (
-            f"kiwi-{kiwipiepy.__version__}/model-{kiwipiepy_model.__version__}"
+            f"kiwi-{kiwipiepy.__version__}/model-{distribution_version('kiwipiepy_model')}"
             f"/rules-{RULES_VERSION}/terms-{self._vocabulary.terms_version}"
         )
 
@@ -120,7 +129,7 @@ class Lexical:
         self.question_terms(MaskedText("예금자 보호 한도는 얼마인가요"))
 
     def passages_terms(self, passages: Iterable[tuple[str, str]]) -> Iterator[PassageTerms]:
-        """Terms of (header, text) pairs, in order; lazily and in batches, so that a large document costs little memory."""
+        """Terms of (header, text) pairs, in order, lazily and in batches: a large document costs little memory."""
         for_analysis, for_terms = tee(passages)
         analysed = self._kiwi.tokenize(f"{header}\n{text}" for header, text in for_analysis)
         for (header, text), tokens in zip(for_terms, analysed, strict=True):
@@ -160,8 +169,9 @@ class Lexical:
         return PassageTerms(
             kiwi=_by_id(counts),
             char=dict(char),
-            sequence=array("I", [term_id(word.form) for word in words]),
+            sequence=tuple(term_id(word.form) for word in words),
             header_length=sum(word.end <= len(header) for word in words),
+            analyser=term_id(self.version),
         )
 
     def _words(self, tokens: Iterable[Any]) -> list[_Word]:
@@ -256,53 +266,70 @@ def won(written: str) -> int:
 
 
 def pack_terms(terms: PassageTerms) -> bytes:
-    """Bytes for `Passage.vectors`: little-endian ids and counts behind a versioned head, readable without unpickling."""
-    head = _BLOB.pack(_BLOB_VERSION, len(terms.kiwi), len(terms.char), len(terms.sequence), terms.header_length)
+    """Bytes for `Passage.vectors`: ids and counts behind a versioned head; no pickle, so nothing in it is executed."""
     kiwi, char = sorted(terms.kiwi), sorted(terms.char)
+    lengths = (len(terms.sequence), len(kiwi), len(char), terms.header_length)
     return b"".join(
         (
-            head,
-            array("I", terms.sequence).tobytes(),
-            array("I", kiwi).tobytes(),
-            array("f", [terms.kiwi[term] for term in kiwi]).tobytes(),
-            array("I", char).tobytes(),
-            array("f", [terms.char[term] for term in char]).tobytes(),
+            _BLOB.pack(_BLOB_VERSION, terms.analyser, *lengths),
+            np.asarray(terms.sequence, "<u4").tobytes(),
+            np.asarray(kiwi, "<u4").tobytes(),
+            np.asarray([terms.kiwi[term] for term in kiwi], "<f4").tobytes(),
+            np.asarray(char, "<u4").tobytes(),
+            np.asarray([terms.char[term] for term in char], "<f4").tobytes(),
         )
     )
 
 
+class PackedTerms:
+    """Packed terms read in place, without building dictionaries. Raises ValueError for other bytes."""
+
+    __slots__ = ("_blob", "_starts", "analyser", "header_length")
+
+    def __init__(self, blob: bytes) -> None:
+        if len(blob) < _BLOB.size:
+            raise ValueError(f"{len(blob)} bytes are no packed terms")
+        version, self.analyser, sequence, kiwi, char, self.header_length = _BLOB.unpack_from(blob)
+        self._blob = blob
+        self._starts = list(accumulate((sequence, kiwi, kiwi, char, char), initial=0))
+        if version != _BLOB_VERSION or len(blob) != _BLOB.size + 4 * self._starts[-1]:
+            raise ValueError(f"{len(blob)} bytes are no packed terms of version {_BLOB_VERSION}")
+
+    @property
+    def sequence(self) -> NDArray[np.uint32]:
+        """Term ids of header and text in reading order."""
+        return self._section(0, np.uint32)
+
+    @property
+    def kiwi(self) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+        """Distinct term ids of the morphemes, ascending, and their counts."""
+        return self._section(1, np.uint32), self._section(2, np.float32)
+
+    @property
+    def char(self) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+        """Distinct term ids of the character pairs, ascending, and their counts."""
+        return self._section(3, np.uint32), self._section(4, np.float32)
+
+    def counts(self, vector: str) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+        """Term ids and counts of the vector of this name."""
+        return self.kiwi if vector == "kiwi" else self.char
+
+    def _section(self, number: int, kind: type[Scalar]) -> NDArray[Scalar]:
+        start, end = self._starts[number : number + 2]
+        return np.frombuffer(self._blob, kind, end - start, _BLOB.size + 4 * start)
+
+
 def unpack_terms(blob: bytes) -> PassageTerms:
     """The inverse of `pack_terms`. Raises ValueError for bytes it did not write."""
-    arrays = list(_arrays_of(blob))
-    sequence, kiwi, kiwi_counts, char, char_counts = arrays
+    packed = PackedTerms(blob)
+    (kiwi, kiwi_counts), (char, char_counts) = packed.kiwi, packed.char
     return PassageTerms(
-        dict(zip(kiwi, kiwi_counts, strict=True)),
-        dict(zip(char, char_counts, strict=True)),
-        sequence,
-        _BLOB.unpack_from(blob)[4],
+        dict(zip(kiwi.tolist(), kiwi_counts.tolist(), strict=True)),
+        dict(zip(char.tolist(), char_counts.tolist(), strict=True)),
+        tuple(packed.sequence.tolist()),
+        packed.header_length,
+        packed.analyser,
     )
-
-
-def unpack_sequence(blob: bytes) -> tuple["array[int]", int]:
-    """The term ids in reading order and how many of them are the header's; all that judging a candidate needs."""
-    version, _, _, length, header_length = _BLOB.unpack_from(blob)
-    if version != _BLOB_VERSION:
-        raise ValueError(f"packed terms of version {version} cannot be read")
-    sequence = array("I")
-    sequence.frombytes(blob[_BLOB.size : _BLOB.size + 4 * length])
-    return sequence, header_length
-
-
-def _arrays_of(blob: bytes) -> Iterator["array[Any]"]:
-    version, kiwi, char, length, _ = _BLOB.unpack_from(blob)
-    if version != _BLOB_VERSION or len(blob) != _BLOB.size + 4 * (length + 2 * kiwi + 2 * char):
-        raise ValueError(f"packed terms of {len(blob)} bytes, version {version}, cannot be read")
-    offset = _BLOB.size
-    for kind, items in (("I", length), ("I", kiwi), ("f", kiwi), ("I", char), ("f", char)):
-        values: "array[Any]" = array(kind)
-        values.frombytes(blob[offset : offset + 4 * items])
-        offset += 4 * items
-        yield values
 
 
 def _by_id(counts: Mapping[str, int]) -> dict[int, float]:
@@ -331,7 +358,7 @@ def _squeeze(text: str) -> tuple[str, list[int]]:
 
 
 def _find_in_order(forms: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Positions of `wanted` in `forms`, in order with at most two other words between neighbours; empty if not there."""
+    """Positions of `wanted` in `forms`, in order, at most two other words between neighbours; empty if not there."""
     if not wanted:
         return []
     for start, form in enumerate(forms):

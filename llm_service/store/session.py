@@ -10,6 +10,9 @@ from sqlalchemy.orm import Session, sessionmaker
 SQLITE_BUSY_TIMEOUT_MS = 10_000
 SessionFactory = Callable[[], Session]
 
+READS_ONLY = {"reads_only": True}
+"""Execution options of a connection that will only read: on SQLite it then waits for no writer."""
+
 
 def open_database(url: str) -> Engine:
     """An engine whose errors and logs never show parameters (`hide_parameters`), since parameters are text.
@@ -46,4 +49,5 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 
 def _begin_immediately(connection: Any) -> None:
     # A deferred transaction that reads and then writes fails at once with SQLITE_BUSY when another writer came between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads_only = connection.get_execution_options().get("reads_only", False)
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

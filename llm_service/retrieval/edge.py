@@ -1,0 +1,175 @@
+"""The vector index inside this process: Qdrant Edge, one folder per generation, owned by exactly one process at a time.
+
+The write-ahead log stays on: it is also the lock that keeps a second process out of the folder.
+"""
+
+import fcntl
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from qdrant_edge import (
+    CountRequest,
+    EdgeConfig,
+    EdgeShard,
+    EdgeSparseVectorParams,
+    FieldCondition,
+    Filter,
+    Fusion,
+    IdfParams,
+    MatchAny,
+    Modifier,
+    PayloadSchemaType,
+    Point,
+    Prefetch,
+    Query,
+    QueryRequest,
+    RangeDateTime,
+    SearchParams,
+    UpdateOperation,
+)
+from qdrant_edge import (
+    SparseVector as EdgeSparseVector,
+)
+
+from llm_service.retrieval.candidate import Entitlement
+from llm_service.retrieval.index import VECTOR_NAMES, Hit, IndexHeld, IndexPoint, SparseVector, VectorIndex, VectorName
+
+# The stubs miss that the variants of Fusion are fusions.
+FUSION = cast(Fusion, Fusion.Dbsf())
+LOCK_FILE = "owner.lock"
+PREFETCH_LIMIT = 100
+UPSERT_BATCH_POINTS = 256
+KEYWORD_FIELDS = ("audience",)
+INTEGER_FIELDS = ("document_id",)
+DATE_FIELDS = ("in_force_from", "in_force_to")
+
+
+class EdgeIndexes:
+    """Generations as folders below one directory. Raises `IndexHeld` while another process owns the directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        # The engine locks single generations only: a second owner could build a new one beside the first.
+        self._lock = (directory / LOCK_FILE).open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise IndexHeld from None
+
+    def create(self, name: str) -> VectorIndex:
+        folder = self._directory / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        sparse = {str(vector): EdgeSparseVectorParams(modifier=Modifier.Idf) for vector in VECTOR_NAMES}
+        shard = EdgeShard.create(str(folder), EdgeConfig(sparse_vectors=sparse))
+        for field in KEYWORD_FIELDS:
+            shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Keyword))
+        for field in INTEGER_FIELDS:
+            shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Integer))
+        for field in DATE_FIELDS:
+            shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Datetime))
+        return EdgeIndex(shard)
+
+    def open(self, name: str) -> VectorIndex | None:
+        folder = self._directory / name
+        if not folder.is_dir():
+            return None
+        try:
+            return EdgeIndex(EdgeShard.load(str(folder)))
+        except Exception as error:
+            # The engine raises bare Exceptions; only this one is ours to name, every other goes on as it is.
+            if "WouldBlock" in str(error):
+                raise IndexHeld from None
+            raise
+
+    def names(self) -> list[str]:
+        return sorted(folder.name for folder in self._directory.iterdir() if folder.is_dir())
+
+    def drop(self, name: str) -> None:
+        shutil.rmtree(self._directory / name, ignore_errors=True)
+
+    def close(self) -> None:
+        self._lock.close()
+
+
+class EdgeIndex:
+    """One generation in one folder."""
+
+    def __init__(self, shard: Any) -> None:
+        self._shard = shard
+
+    def upsert(self, points: Sequence[IndexPoint]) -> None:
+        for start in range(0, len(points), UPSERT_BATCH_POINTS):
+            batch = [_point(point) for point in points[start : start + UPSERT_BATCH_POINTS]]
+            self._shard.update(UpdateOperation.upsert_points(batch))
+
+    def delete_passages(self, passage_ids: Sequence[int]) -> None:
+        if passage_ids:
+            self._shard.update(UpdateOperation.delete_points(list(passage_ids)))
+
+    def delete_documents(self, document_ids: Sequence[int]) -> None:
+        if document_ids:
+            of_documents = Filter(must=[FieldCondition(key="document_id", match=MatchAny(any=list(document_ids)))])
+            self._shard.update(UpdateOperation.delete_points_by_filter(of_documents))
+
+    def search(self, question: Mapping[VectorName, SparseVector], entitlement: Entitlement, limit: int) -> list[Hit]:
+        allowed = _allowed(entitlement)
+        own_statistics = SearchParams(idf=IdfParams(corpus=allowed))
+        prefetches = [
+            Prefetch(
+                limit=max(limit, PREFETCH_LIMIT),
+                query=Query.Nearest(_sparse(vector), using=name),
+                filter=allowed,
+                params=own_statistics,
+            )
+            for name, vector in question.items()
+            if vector[0]
+        ]
+        if not prefetches:
+            return []
+        found = self._shard.query(
+            QueryRequest(limit=limit, query=FUSION, prefetches=prefetches, filter=allowed, with_payload=False)
+        )
+        return [Hit(int(hit.id), float(hit.score)) for hit in found]
+
+    def count(self) -> int:
+        return int(self._shard.count(CountRequest(exact=True)))
+
+    def optimize(self) -> None:
+        self._shard.optimize()
+
+    def flush(self) -> None:
+        self._shard.flush()
+
+    def close(self) -> None:
+        self._shard.close()
+
+
+def _allowed(entitlement: Entitlement) -> Any:
+    day = f"{entitlement.as_of.isoformat()}T00:00:00Z"
+    return Filter(
+        must=[
+            FieldCondition(key="audience", match=MatchAny(any=[str(entitlement.audience)])),
+            FieldCondition(key="in_force_from", range=RangeDateTime(lte=day)),
+            FieldCondition(key="in_force_to", range=RangeDateTime(gt=day)),
+        ]
+    )
+
+
+def _point(point: IndexPoint) -> Any:
+    payload = {
+        "document_id": point.document_id,
+        "audience": list(point.audience),
+        "in_force_from": f"{point.in_force_from.isoformat()}T00:00:00Z",
+        "in_force_to": f"{point.in_force_to.isoformat()}T00:00:00Z",
+    }
+    return Point(point.passage_id, {name: _sparse(vector) for name, vector in point.vectors.items()}, payload)
+
+
+def _sparse(vector: SparseVector) -> Any:
+    indices, values = vector
+    return EdgeSparseVector(indices=indices, values=values)

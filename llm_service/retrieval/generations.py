@@ -1,0 +1,206 @@
+"""Owns the index: opens the generation in use, repairs or rebuilds it from the rows, and applies what ingest wrote.
+
+The rows are the truth. Whatever is killed here, the next start finds the rows complete and brings the index up to them:
+a change counts as applied only after the index has it on disk. Knows no file format and no question.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import groupby, islice
+from threading import Lock
+from typing import cast
+from uuid import uuid4
+
+from llm_service.logs import get_logger
+from llm_service.retrieval.candidate import Audience
+from llm_service.retrieval.index import VECTOR_NAMES, IndexPoint, VectorIndexes, bm25_weights
+from llm_service.retrieval.lexical import Lexical, PackedTerms, pack_terms, term_id
+from llm_service.retrieval.search import Retriever, Serving
+from llm_service.retrieval.statistics import TermStatistics, Visibility
+from llm_service.store import passages as store
+from llm_service.store.passages import Generation, StoredPassage, reading
+from llm_service.store.session import SessionFactory
+
+UPSERT_BATCH_PASSAGES = 500
+ANALYSE_BATCH_PASSAGES = 500
+OPTIMIZE_AFTER_PASSAGES = 1000
+GENERATIONS_KEPT = 2
+LENGTH_DRIFT = 0.25
+"""How far average lengths may move from those a generation was built with before passages are weighted anew."""
+
+log = get_logger("retrieval")
+
+
+class IndexOwner:
+    """The one owner of the index in this installation. Opening it takes a second at most, unless it must be built.
+
+    Raises `IndexHeld` when another process owns the index.
+    """
+
+    def __init__(self, indexes: VectorIndexes, sessions: SessionFactory, lexical: Lexical) -> None:
+        self._indexes = indexes
+        self._sessions = sessions
+        self._lexical = lexical
+        self._changing = Lock()
+        self._serving, self._generation = self._open()
+        self.retriever = Retriever(lexical, sessions, lambda: self._serving)
+        self.apply_changes()
+        self._repair()
+
+    def apply_changes(self) -> int:
+        """Bring every change that ingest has committed into the index, in order; returns how many there were."""
+        with self._changing:
+            with reading(self._sessions) as session:
+                pending = store.pending_changes(session)
+            if not pending:
+                return 0
+            if self._serving.index.count() == 0:
+                self._rebuild()
+                return len(pending)
+            changed = self._apply({document_id for _, document_id, _ in pending})
+            if changed >= OPTIMIZE_AFTER_PASSAGES:
+                self._serving.index.optimize()
+            self._serving.index.flush()
+            with self._sessions() as session, session.begin():
+                store.mark_applied(session, self._generation.id, [sequence for sequence, _, _ in pending])
+            if self._has_drifted():
+                self._rebuild()
+            return len(pending)
+
+    def rebuild(self) -> None:
+        """Build a new generation from the rows and serve it; searches go on with the old one meanwhile."""
+        with self._changing:
+            self._rebuild()
+
+    def count(self) -> int:
+        """How many passages the index holds."""
+        return self._serving.index.count()
+
+    def close(self) -> None:
+        self._serving.index.close()
+        self._indexes.close()
+
+    def _open(self) -> tuple[Serving, Generation]:
+        with reading(self._sessions) as session:
+            generation = store.active_generation(session)
+        if generation is None or generation.analyser != self._lexical.version:
+            return self._build()
+        index = self._indexes.open(generation.name)
+        if index is None:
+            return self._build()
+        statistics = TermStatistics()
+        with reading(self._sessions) as session:
+            for document in _by_document(store.passages_of_documents(session)):
+                _count(statistics, document)
+        return Serving(index, statistics, generation.name), generation
+
+    def _repair(self) -> None:
+        with reading(self._sessions) as session:
+            expected = store.count_ready(session)
+        held = self.count()
+        if held != expected:
+            log.warning("index_differs_from_rows", held=held, expected=expected, generation=self._generation.name)
+            self.rebuild()
+
+    def _rebuild(self) -> None:
+        # The old index is not closed: searches that hold it finish on it, and the last one lets go of it.
+        self._serving, self._generation = self._build()
+
+    def _build(self) -> tuple[Serving, Generation]:
+        self._analyse_again()
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
+        statistics = TermStatistics()
+        with reading(self._sessions) as session:
+            # What is pending now is in the rows read below; what is committed later stays pending.
+            pending = store.pending_changes(session)
+            for document in _by_document(store.passages_of_documents(session)):
+                _count(statistics, document)
+            index = self._indexes.create(name)
+            averages = statistics.average_lengths()
+            for batch in _batches(store.passages_of_documents(session), UPSERT_BATCH_PASSAGES):
+                index.upsert([_point(passage, averages) for passage in batch])
+        index.optimize()
+        index.flush()
+        lengths: dict[str, float] = dict(zip(map(str, VECTOR_NAMES), averages, strict=True))
+        with self._sessions() as session, session.begin():
+            generation = store.add_generation(session, name, self._lexical.version, lengths)
+            store.mark_applied(session, generation.id, [sequence for sequence, _, _ in pending])
+            store.activate_generation(session, generation.id)
+            kept = store.generation_names(session)[:GENERATIONS_KEPT]
+        for outdated in set(self._indexes.names()) - set(kept):
+            self._indexes.drop(outdated)
+        log.info("index_built", generation=name, passages=index.count(), analyser=self._lexical.version)
+        return Serving(index, statistics, name), generation
+
+    def _analyse_again(self) -> None:
+        """Give passages that another analyser read the terms of this one."""
+        current = term_id(self._lexical.version)
+        while True:
+            with reading(self._sessions) as session:
+                outdated = (
+                    passage
+                    for passage in store.passages_of_documents(session)
+                    if PackedTerms(passage.vectors).analyser != current
+                )
+                batch = list(islice(outdated, ANALYSE_BATCH_PASSAGES))
+            if not batch:
+                return
+            terms = self._lexical.passages_terms((passage.header, passage.text) for passage in batch)
+            packed = {passage.id: pack_terms(found) for passage, found in zip(batch, terms, strict=True)}
+            with self._sessions() as session, session.begin():
+                store.replace_vectors(session, packed)
+
+    def _apply(self, document_ids: set[int]) -> int:
+        index, statistics = self._serving.index, self._serving.statistics
+        averages = tuple(self._generation.average_lengths[name] for name in VECTOR_NAMES)
+        changed = 0
+        gone = set(document_ids)
+        with reading(self._sessions) as session:
+            for document in _by_document(store.passages_of_documents(session, sorted(document_ids))):
+                document_id = document[0].document_id
+                stale = set(statistics.passage_ids(document_id)) - {passage.id for passage in document}
+                index.upsert([_point(passage, averages) for passage in document])
+                index.delete_passages(sorted(stale))
+                _count(statistics, document)
+                gone.discard(document_id)
+                changed += len(document)
+        index.delete_documents(sorted(gone))
+        for document_id in gone:
+            statistics.remove(document_id)
+        return changed
+
+    def _has_drifted(self) -> bool:
+        frozen = (self._generation.average_lengths[name] for name in VECTOR_NAMES)
+        current = self._serving.statistics.average_lengths()
+        return any(abs(now / then - 1) > LENGTH_DRIFT for now, then in zip(current, frozen, strict=True))
+
+
+def _by_document(passages: Iterable[StoredPassage]) -> Iterator[list[StoredPassage]]:
+    return (list(group) for _, group in groupby(passages, key=lambda passage: passage.document_id))
+
+
+def _batches(passages: Iterator[StoredPassage], size: int) -> Iterator[list[StoredPassage]]:
+    while batch := list(islice(passages, size)):
+        yield batch
+
+
+def _count(statistics: TermStatistics, document: list[StoredPassage]) -> None:
+    first = document[0]
+    visibility = Visibility(tuple(sorted(first.audience)), first.in_force_from, first.in_force_to)
+    statistics.put(first.document_id, visibility, {passage.id: PackedTerms(passage.vectors) for passage in document})
+
+
+def _point(passage: StoredPassage, averages: tuple[float, ...]) -> IndexPoint:
+    packed = PackedTerms(passage.vectors)
+    vectors = {
+        name: bm25_weights(packed.counts(name), average)
+        for name, average in zip(VECTOR_NAMES, averages, strict=True)
+    }
+    return IndexPoint(
+        passage_id=passage.id,
+        document_id=passage.document_id,
+        audience=cast(tuple[Audience, ...], passage.audience),
+        in_force_from=passage.in_force_from,
+        in_force_to=passage.in_force_to,
+        vectors=vectors,
+    )

@@ -1,0 +1,160 @@
+"""Reads passages for retrieval and for building its index, and keeps which generation of the index is in use.
+
+Knows nothing of analysis or ranking: `vectors` is bytes here.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.orm import Session
+
+from llm_service.masked import MaskedText
+from llm_service.store.models import Document, IndexChange, IndexGeneration, Passage, now
+from llm_service.store.session import READS_ONLY, SessionFactory
+
+READ_BATCH_ROWS = 500
+
+
+@dataclass(frozen=True)
+class StoredPassage:
+    """A passage with what its document says about it: everything a candidate and its entitlement check need."""
+
+    id: int
+    document_id: int
+    document_path: str
+    document_title: str
+    audience: tuple[str, ...]
+    in_force_from: date
+    in_force_to: date
+    header: MaskedText
+    text: MaskedText
+    label: str
+    article: str | None
+    heading_path: tuple[str, ...]
+    page: int | None
+    vectors: bytes
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One build of the index as it is recorded."""
+
+    id: int
+    name: str
+    analyser: str
+    average_lengths: dict[str, float]
+    applied_sequence: int
+
+
+@contextmanager
+def reading(sessions: SessionFactory) -> Iterator[Session]:
+    """A session that only reads, so that a search never waits for a writer; nothing is committed."""
+    with sessions() as session:
+        session.connection(execution_options=READS_ONLY)
+        yield session
+
+
+def ready_passages(session: Session, passage_ids: Sequence[int]) -> dict[int, StoredPassage]:
+    """The passages with these ids whose document is ready; others are left out, not an error."""
+    found = session.execute(_columns().where(Passage.id.in_(passage_ids), Document.state == "ready"))
+    return {row[0]: _stored(row) for row in found}
+
+
+def passages_of_documents(session: Session, document_ids: Sequence[int] | None = None) -> Iterator[StoredPassage]:
+    """All passages of ready documents (of these only, if ids are given) by document and position, read in batches."""
+    statement = _columns().where(Document.state == "ready").order_by(Document.id, Passage.position)
+    if document_ids is not None:
+        statement = statement.where(Document.id.in_(document_ids))
+    for row in session.execute(statement.execution_options(yield_per=READ_BATCH_ROWS)):
+        yield _stored(row)
+
+
+def count_ready(session: Session) -> int:
+    """How many passages the index ought to hold."""
+    statement = select(func.count(Passage.id)).join(Document).where(Document.state == "ready")
+    return int(session.execute(statement).scalar_one())
+
+
+def replace_vectors(session: Session, vectors: dict[int, bytes]) -> None:
+    """Store newly analysed terms of passages."""
+    session.execute(update(Passage), [{"id": id_, "vectors": blob} for id_, blob in vectors.items()])
+
+
+def active_generation(session: Session) -> Generation | None:
+    row = session.execute(select(IndexGeneration).where(IndexGeneration.active)).scalar_one_or_none()
+    return _generation(row) if row else None
+
+
+def add_generation(session: Session, name: str, analyser: str, average_lengths: dict[str, float]) -> Generation:
+    """Record a new, not yet active generation that holds every change there is now."""
+    sequence = session.execute(select(func.max(IndexChange.sequence))).scalar_one() or 0
+    row = IndexGeneration(
+        name=name, active=False, analyser=analyser, average_lengths=average_lengths, applied_sequence=sequence
+    )
+    session.add(row)
+    session.flush()
+    return _generation(row)
+
+
+def activate_generation(session: Session, generation_id: int) -> None:
+    """Make this generation the one in use, and no other."""
+    session.execute(update(IndexGeneration).where(IndexGeneration.active).values(active=False))
+    session.execute(update(IndexGeneration).where(IndexGeneration.id == generation_id).values(active=True))
+
+
+def generation_names(session: Session) -> list[str]:
+    """Names of all recorded generations, newest first."""
+    return list(session.execute(select(IndexGeneration.name).order_by(IndexGeneration.id.desc())).scalars())
+
+
+def pending_changes(session: Session) -> list[tuple[int, int, str]]:
+    """(sequence, document id, action) of every change the index does not hold yet, in order."""
+    statement = (
+        select(IndexChange.sequence, IndexChange.document_id, IndexChange.action)
+        .where(IndexChange.applied_at.is_(None))
+        .order_by(IndexChange.sequence)
+    )
+    return [(sequence, document_id, action) for sequence, document_id, action in session.execute(statement)]
+
+
+def mark_applied(session: Session, generation_id: int, sequences: Sequence[int]) -> None:
+    """Note that the generation holds these changes."""
+    if not sequences:
+        return
+    session.execute(update(IndexChange).where(IndexChange.sequence.in_(sequences)).values(applied_at=now()))
+    session.execute(
+        update(IndexGeneration).where(IndexGeneration.id == generation_id).values(applied_sequence=max(sequences))
+    )
+
+
+def _columns() -> Select[*tuple[Any, ...]]:
+    return select(
+        Passage.id,
+        Passage.document_id,
+        Document.path,
+        Document.title,
+        Document.audience,
+        Document.in_force_from,
+        Document.in_force_to,
+        Passage.header,
+        Passage.text,
+        Passage.label,
+        Passage.article,
+        Passage.heading_path,
+        Passage.page,
+        Passage.vectors,
+    ).join(Document)
+
+
+def _stored(row: Any) -> StoredPassage:
+    values = list(row)
+    values[4], values[11] = tuple(values[4]), tuple(values[11])
+    return StoredPassage(*values)
+
+
+def _generation(row: IndexGeneration) -> Generation:
+    return Generation(row.id, row.name, row.analyser, dict(row.average_lengths), row.applied_sequence)
