@@ -30,7 +30,7 @@ def redis_program() -> str:
 
 
 def write_configuration(settings: PlatformSettings) -> Path:
-    """A Redis configuration for loopback only, with a password, without persistence: streams and queues are rebuilt from SQL."""
+    """A configuration for loopback only, with a password, without persistence: what matters stands in SQL."""
     directory = settings.home / "redis"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = directory / "redis.conf"
@@ -58,7 +58,7 @@ def write_configuration(settings: PlatformSettings) -> Path:
 def main() -> None:
     settings = PlatformSettings()
     program = redis_program()
-    os.execv(program, [program, str(write_configuration(settings))])
+    os.execv(program, [program, str(write_configuration(settings))])  # noqa: S606
 
 
 if __name__ == "__main__":

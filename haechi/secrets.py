@@ -6,7 +6,13 @@ Production brings its own secrets (variables or a mounted directory); nothing he
 import secrets
 from pathlib import Path
 
-SECRET_NAMES = ("haechi_service_token", "haechi_rasa_token", "haechi_session_key", "haechi_identity_key", "haechi_redis_password")
+SECRET_NAMES = (
+    "haechi_service_token",
+    "haechi_rasa_token",
+    "haechi_session_secret",
+    "haechi_identity_key",
+    "haechi_redis_password",
+)
 SECRET_BYTES = 32
 
 

@@ -7,23 +7,27 @@ truly answers, ingests documents through the service's own door, and shows an an
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bot.gateway.client import GatewayAnswer, GatewayClient
-from haechi.documents import DocumentFolder, files_of
+from bot.gateway.client import GatewayAnswer, GatewayError
+from rich.console import Console
+
+from haechi.connection import Platform, is_listening, running_platform
+from haechi.ingest import DocumentFolder, ingest_folders
 from haechi.secrets import ensure_secrets, read_secret
 from haechi.settings import PlatformSettings
 from haechi.supervisor import PROJECT
-from llm_service.client import DocumentReport, LlmServiceClient, ServiceError
+from llm_service.client import ServiceError
 
 POLL_SECONDS = 0.1
+STAGES = ("mask", "route", "retrieve", "answer")
 STOP_SECONDS = 15.0
 FIRST_QUESTION = "고객 가족이 와서 거래내역을 달라는데 줘도 되나요?"
 
@@ -40,6 +44,73 @@ class Plan:
     rasa_python: str | None
     environment: Mapping[str, str]
     log: Path
+
+
+@dataclass(frozen=True)
+class Start:
+    """A platform that is coming up: its supervisor, its plan, and the moment after which it is given up."""
+
+    supervisor: subprocess.Popen[bytes]
+    plan: Plan
+    deadline: float
+
+    async def wait_until(self, part: str, is_ready: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until a part says it is ready. Raises `StartFailed` when a process ends or time is up."""
+        while time.monotonic() < self.deadline:
+            if self.supervisor.poll() is not None:
+                raise StartFailed(f"a process ended while {part} was starting; see {self.plan.log}")
+            if await is_ready():
+                return
+            await asyncio.sleep(POLL_SECONDS)
+        raise StartFailed(f"{part} was not ready in time; see {self.plan.log}")
+
+
+async def start_and_ask(
+    settings: PlatformSettings, folders: list[str], *, once: bool, console: Console
+) -> GatewayAnswer:
+    """Start everything, ingest, ask one question and show its answer; then stay until a signal, or stop if `once`.
+
+    Raises `StartFailed` when a part does not come up.
+    """
+    began = time.monotonic()
+    refuse_if_running(settings)
+    plan = plan_start(settings)
+    if plan.rasa_python is None:
+        console.print("[bold yellow]Rasa가 없어 의도를 대체 규칙으로 정합니다 / NO RASA: intents by the fallback[/]")
+    with console.status("준비 / preparing") as progress:
+        prepare(plan, lambda step: progress.update(f"준비 / preparing: {step}"))
+    with running(plan) as supervisor:
+        start = Start(supervisor, plan, time.monotonic() + settings.start_timeout_seconds)
+        async with running_platform(settings) as found:
+            with console.status("llm_service"):
+                await start.wait_until("llm_service", lambda: _is_ready(found.llm_service.ready))
+            await ingest_folders(found.llm_service, _folders(settings, folders), console)
+            answer = await _first_answer(found, start, console)
+        console.print(f"[dim]{time.monotonic() - began:.1f} s from start to the first answer[/dim]")
+        if not once:
+            await _stay(settings, supervisor, plan, console)
+    return answer
+
+
+async def _first_answer(found: Platform, start: Start, console: Console) -> GatewayAnswer:
+    with console.status("gateway, Rasa"):
+        await start.wait_until("the gateway", lambda: _is_ready(found.gateway.ready))
+    answer = await found.gateway.ask(FIRST_QUESTION, audience="staff", as_of=None)
+    show_answer(console, FIRST_QUESTION, answer)
+    return answer
+
+
+async def _stay(settings: PlatformSettings, supervisor: subprocess.Popen[bytes], plan: Plan, console: Console) -> None:
+    console.print(
+        f"\n웹 / web page   {settings.gateway_url}/\n로그 / log      {plan.log}\nCtrl-C로 종료 / Ctrl-C stops"
+    )
+    while supervisor.poll() is None:
+        await asyncio.sleep(POLL_SECONDS)
+    raise StartFailed(f"a process ended (status {supervisor.returncode}); see {plan.log}")
+
+
+def _folders(settings: PlatformSettings, named: list[str]) -> list[DocumentFolder]:
+    return [DocumentFolder(PROJECT / "samples"), *(DocumentFolder.parse(folder) for folder in named)]
 
 
 def plan_start(settings: PlatformSettings) -> Plan:
@@ -87,12 +158,11 @@ def refuse_if_running(settings: PlatformSettings) -> None:
     """Raises `StartFailed` when one of our ports is taken: another platform runs, or another program."""
     ports = (settings.gateway_port, settings.llm_service_port, settings.actions_port, settings.rasa_port)
     for port in (*ports, settings.redis_port):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                raise StartFailed(
-                    f"port {port} of this machine is taken. Is the platform running already (`haechi status`)? "
-                    "Stop it, or choose other ports with HAECHI_*_PORT; see docs/settings.md"
-                )
+        if is_listening(port):
+            raise StartFailed(
+                f"port {port} of this machine is taken. Is the platform running already (`haechi status`)? "
+                "Stop it, or choose other ports with HAECHI_*_PORT; see docs/settings.md"
+            )
 
 
 def prepare(plan: Plan, say: Callable[[str], None]) -> None:
@@ -134,14 +204,18 @@ def stop(supervisor: subprocess.Popen[bytes]) -> None:
             supervisor.wait(STOP_SECONDS)
 
 
-async def wait_until(part: str, is_ready: Callable[[], "asyncio.Future[bool]"], supervisor: subprocess.Popen[bytes],
-                     plan: Plan, seconds: float) -> None:
-    """Wait until a part says it is ready. Raises `StartFailed` when a process ends or time is up."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if supervisor.poll() is not None:
-            raise StartFailed(f"a process ended while {part} was starting; see {plan.log}")
-        if await is_ready():
-            return
-        await asyncio.sleep(POLL_SECONDS)
-    raise StartFailed(f"{part} was not ready after {seconds:.0f} s; see {plan.log}")
+async def _is_ready(service: Callable[[], Awaitable[dict[str, Any]]]) -> bool:
+    try:
+        return bool((await service()).get("ready"))
+    except (ServiceError, GatewayError):
+        return False
+
+
+def show_answer(console: Console, question: str, answer: GatewayAnswer) -> None:
+    """The question, its cited answer, and what each stage took."""
+    console.print(f"\n[bold]질문[/bold]  {question}")
+    console.print(f"[bold]답변[/bold]  {answer.answer}", highlight=False, markup=True)
+    for source in answer.sources:
+        console.print(f"  [{source.number}] {source.label}", highlight=False, markup=False)
+    taken = "  ".join(f"{stage} {answer.timings[stage]:.1f} ms" for stage in STAGES if stage in answer.timings)
+    console.print(f"[dim]{taken}[/dim]")

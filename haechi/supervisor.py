@@ -1,7 +1,7 @@
 """Runs the processes of the Procfile together: when one ends or a signal comes, all end.
 
-Run as `python -m haechi.supervisor NAME ...` by the platform's start; it knows which processes there are from the Procfile
-and nothing of what they do. Their output goes to one log file.
+Run as `python -m haechi.supervisor LOG NAME ...` by the platform's start; it knows which processes there are from the
+Procfile and nothing of what they do. Their output goes to one log file.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ PR_SET_PDEATHSIG = 1  # prctl(2): the signal this process gets when its parent d
 
 
 def supervise(names: list[str], log: Path) -> int:
-    """Run the named processes until one of them ends; returns its exit status (130 and 143 after SIGINT and SIGTERM)."""
+    """Run the named processes until one ends; returns its exit status (130 and 143 after SIGINT and SIGTERM)."""
     end_with_the_parent()
     processes = parse_procfile((PROJECT / "Procfile").read_text(encoding="utf-8")).processes
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ Imports nothing of ours, so that the gateway and the command line depend on the 
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -238,12 +238,24 @@ class LlmServiceClient:
         """{"masked": str, "entity_counts": {type: n}}."""
         return await self._call("POST", "/v1/mask", {"text": text})
 
-    async def upload_document(self, path: str, content: bytes, audience: list[Audience]) -> DocumentReport:
+    async def upload_document(
+        self,
+        path: str,
+        content: bytes,
+        audience: Sequence[Audience],
+        title: str | None = None,
+        in_force_from: date | None = None,
+    ) -> DocumentReport:
         """Ingest one file under a path relative to its folder; unchanged content is not ingested again."""
-        data = {"path": path, "audience": ",".join(audience)}
+        declared = {"title": title, "in_force_from": in_force_from.isoformat() if in_force_from else None}
+        form = {
+            "path": path,
+            "audience": ",".join(audience),
+            **{name: value for name, value in declared.items() if value},
+        }
         async with _as_service_errors():
             response = await self._http.post(
-                "/v1/documents", data=data, files={"file": ("upload", content)}, timeout=UPLOAD_TIMEOUT_SECONDS
+                "/v1/documents", data=form, files={"file": ("upload", content)}, timeout=UPLOAD_TIMEOUT_SECONDS
             )
         return DocumentReport(**_json_of(response))
 

@@ -8,6 +8,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
+from llm_service.logs import configure_logging
+from llm_service.settings import load_settings
+from llm_service.store.session import open_database
+
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 
@@ -26,7 +30,31 @@ def is_current(engine: Engine) -> bool:
         return MigrationContext.configure(connection).get_current_revision() == head
 
 
+def write_migration(engine: Engine, message: str, revision: str) -> None:
+    """Write a migration from the difference between the models and a database at the newest schema (`make migration`)."""
+    configuration = _configuration()
+    with engine.begin() as connection:
+        configuration.attributes["connection"] = connection
+        command.revision(configuration, message=message, rev_id=revision, autogenerate=True)
+
+
 def _configuration() -> Config:
     configuration = Config()
     configuration.set_main_option("script_location", str(MIGRATIONS))
     return configuration
+
+
+def main() -> None:
+    """`python -m llm_service.store.migrate`: upgrade the database of the settings."""
+    settings = load_settings()
+    configure_logging("migrate", settings.log_level)
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database = open_database(settings.resolved_database_url)
+    try:
+        upgrade(database)
+    finally:
+        database.dispose()
+
+
+if __name__ == "__main__":
+    main()

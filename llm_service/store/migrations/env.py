@@ -1,13 +1,24 @@
 """Alembic's entry: runs the migrations on the connection that `migrate.py` hands over."""
 
+from typing import Any, Literal
+
 from alembic import context
 
-from llm_service.store.models import Base
+from llm_service.store.models import Base, UtcDateTime
+
+
+def render_item(kind: str, item: Any, _autogenerate_context: Any) -> str | Literal[False]:
+    """Write our own column types as what they are in the database, so that migrations import no model."""
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    return False
+
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
     render_as_batch=True,
+    render_item=render_item,
     compare_type=True,
 )
 with context.begin_transaction():

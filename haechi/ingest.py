@@ -1,0 +1,108 @@
+"""Walks folders of documents and hands each file to llm_service, with a progress bar; knows no format.
+
+Who may see a file is said by the folder's `audience.yaml`, or by one audience for the whole folder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self, cast
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from llm_service.client import Audience, DocumentReport, LlmServiceClient, ServiceError
+from llm_service.retrieval.manifest import MANIFEST_NAME, Declaration, read_manifest
+
+NOT_DOCUMENTS = {MANIFEST_NAME, "README.md"}
+
+
+@dataclass(frozen=True)
+class DocumentFolder:
+    """A folder to ingest, and who may see all of it where it has no `audience.yaml`."""
+
+    path: Path
+    audience: tuple[Audience, ...] | None = None
+
+    @classmethod
+    def parse(cls, written: str) -> Self:
+        """`FOLDER` or `FOLDER=staff,customer`. Raises ValueError for an unknown audience."""
+        path, _, audience = written.partition("=")
+        names = tuple(name.strip() for name in audience.split(",") if name.strip())
+        unknown = set(names) - {"staff", "customer"}
+        if unknown:
+            raise ValueError(f"unknown audience {', '.join(sorted(unknown))}; staff and customer are known")
+        return cls(Path(path), cast("tuple[Audience, ...]", names) or None)
+
+
+@dataclass
+class IngestSummary:
+    """What became of the files: how many of each state, and the ones that failed with their reasons."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    passages: int = 0
+    failed: list[DocumentReport] = field(default_factory=list)
+
+    def add(self, report: DocumentReport) -> None:
+        self.counts[report.state] = self.counts.get(report.state, 0) + 1
+        self.passages += report.passages
+        if report.state in ("failed", "quarantined"):
+            self.failed.append(report)
+
+
+async def ingest_folders(
+    llm_service: LlmServiceClient, folders: Sequence[DocumentFolder], console: Console
+) -> IngestSummary:
+    """Ingest every file of every folder that changed. A bad file is reported by name and the rest goes on.
+
+    Raises `InvalidInput` for an `audience.yaml` that cannot be read.
+    """
+    summary = IngestSummary()
+    columns = (
+        TextColumn("문서 / documents"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    files = [(folder, file) for folder in folders for file in files_of(folder.path)]
+    manifests = {folder: read_manifest(folder.path, folder.audience) for folder in folders}
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("", total=len(files))
+        for folder, file in files:
+            path = file.relative_to(folder.path).as_posix()
+            progress.update(bar, description=path)
+            declared = manifests[folder].declaration(path)
+            if declared is None:
+                summary.add(DocumentReport(path, "failed", "audience_undeclared", None, 0))
+            else:
+                summary.add(await _upload(llm_service, path, file, declared))
+            progress.advance(bar)
+        progress.update(bar, description="")
+    report_failures(summary, console)
+    return summary
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Every document of a folder, in a fixed order; hidden files and the folder's own notes are none."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in NOT_DOCUMENTS)
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
+def report_failures(summary: IngestSummary, console: Console) -> None:
+    """One line a failed file, and one line for all."""
+    for report in summary.failed:
+        console.print(f"  [yellow]{report.state}[/yellow] {report.path}: {report.reason}", highlight=False)
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
+    console.print(f"[dim]문서 / documents: {counts}; 새 구절 / new passages: {summary.passages}[/dim]", highlight=False)
+
+
+async def _upload(llm_service: LlmServiceClient, path: str, file: Path, declared: Declaration) -> DocumentReport:
+    try:
+        return await llm_service.upload_document(
+            path, file.read_bytes(), declared.audience, declared.title, declared.in_force_from
+        )
+    except ServiceError as error:
+        return DocumentReport(path, "failed", error.code, None, 0)
