@@ -168,7 +168,7 @@ class Document(Base):
 
     __tablename__ = "documents"
     __table_args__ = (
-        UniqueConstraint("path", "content_sha256", name="uq_documents_content"),
+        UniqueConstraint("path", "content_sha256", "in_force_from", name="uq_documents_content"),
         CheckConstraint("state IN ('ready', 'failed', 'quarantined', 'withdrawn')", name="ck_documents_state"),
         CheckConstraint("in_force_from < in_force_to", name="ck_documents_in_force"),
         Index("ix_documents_series", "series", "in_force_from"),
@@ -186,6 +186,7 @@ class Document(Base):
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(String(256))
     entity_counts: Mapped[dict[str, int]] = mapped_column(default=dict)
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
     passage_count: Mapped[int] = mapped_column(default=0)
     ingested_at: Mapped[datetime] = mapped_column(default=now)
     passages: Mapped[list["Passage"]] = relationship(
@@ -210,6 +211,7 @@ class Passage(Base):
     text: Mapped[MaskedText]
     label: Mapped[str] = mapped_column(String(512))
     article: Mapped[str | None] = mapped_column(String(64), index=True)
+    clause: Mapped[str | None] = mapped_column(String(64))
     heading_path: Mapped[list[str]]
     page: Mapped[int | None]
     parent_position: Mapped[int | None]
