@@ -84,11 +84,16 @@ class NameFile(_File):
 
     surnames: Surnames
     given_syllables: GivenSyllables
+    given_names: Words
     word_names: Words
     labels: Words
+    strict_labels: Words
     latin_labels: Words
+    latin_surnames: Words
     honorifics: Words
     titles: Words
+    belongings: Words
+    products: Words
     not_persons: Words
     not_person_endings: Words
 
