@@ -1,0 +1,145 @@
+"""Builds the gateway from its settings and starts it. The only place of this package that chooses parts."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from bot.gateway import health, web
+from bot.gateway.conversation_queue import ConversationQueue
+from bot.gateway.door import Door
+from bot.gateway.errors import Declined
+from bot.gateway.fallback import FallbackRouter
+from bot.gateway.metrics import Metrics
+from bot.gateway.rasa import RasaClient
+from bot.gateway.rate_limit import InProcessRateLimit, RateLimit, RedisRateLimit
+from bot.gateway.routing import Router
+from bot.gateway.sessions import Sessions
+from bot.gateway.settings import GatewaySettings, load_settings
+from bot.gateway.texts import error_body
+from bot.gateway.turn import ChatTurns
+from llm_service.client import LlmServiceClient, ServiceError
+from llm_service.logs import configure_logging, get_logger
+
+PAGE_DIRECTORY = Path(__file__).with_name("page")
+CODE_BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+_log = get_logger("gateway.app")
+
+
+def create_app(settings: GatewaySettings) -> FastAPI:
+    """The gateway as an ASGI app."""
+    llm_service = LlmServiceClient(settings.llm_service_url, settings.service_token.get_secret_value())
+    rasa = RasaClient(settings.rasa_url, settings.rasa_token.get_secret_value())
+    limit = _rate_limit(settings)
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await llm_service.close()
+        await rasa.close()
+        await limit.close()
+
+    # FastAPI's own telemetry would record validation failures, which quote what was sent; ours is `Metrics`.
+    app = FastAPI(
+        title="Haechi gateway",
+        lifespan=lifespan,
+        openapi_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    router = Router(rasa, FallbackRouter(), lambda reason: metrics.rasa_fallbacks.labels(reason).inc())
+    turns = ChatTurns(llm_service, router, ConversationQueue(settings.waiting_questions_per_conversation), metrics)
+    app.state.web = web.WebParts(settings, _sessions(settings), limit, turns, router, llm_service)
+    app.state.health = health.HealthParts(llm_service, rasa, metrics.registry)
+    app.include_router(web.router)
+    app.include_router(health.router)
+    _serve_page(app)
+    _speak_errors(app, metrics)
+    app.add_middleware(
+        Door,
+        maximum_body_bytes=settings.maximum_body_bytes,
+        count_declined=lambda code: metrics.declined.labels(code).inc(),
+    )
+    return app
+
+
+def main() -> None:
+    """Run the gateway until it is told to stop."""
+    settings = load_settings()
+    configure_logging("gateway", settings.log_level)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.gateway_host,
+        port=settings.gateway_port,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or None,
+    )
+
+
+def _rate_limit(settings: GatewaySettings) -> RateLimit:
+    if url := settings.redis_url.get_secret_value():
+        return RedisRateLimit(url)
+    return InProcessRateLimit()
+
+
+def _sessions(settings: GatewaySettings) -> Sessions:
+    secret = settings.session_secret.get_secret_value()
+    if not secret:
+        secret = secrets.token_urlsafe(48)
+        _log.warning("session_secret_made_up", consequence="a restart ends every guest session")
+    return Sessions(secret, settings.service_token.get_secret_value(), settings.session_seconds)
+
+
+def _serve_page(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(PAGE_DIRECTORY / "index.html")
+
+    app.mount("/widget", StaticFiles(directory=PAGE_DIRECTORY), name="widget")
+
+
+def _speak_errors(app: FastAPI, metrics: Metrics) -> None:
+    """Every failure becomes {"error": {"code", "message", "message_ko"}}; none quotes what was sent."""
+
+    def respond(code: str, status: int, retry_after_seconds: int | None = None) -> JSONResponse:
+        metrics.declined.labels(code).inc()
+        headers = {"Retry-After": str(retry_after_seconds)} if retry_after_seconds else None
+        return JSONResponse({"error": error_body(code)}, status_code=status, headers=headers)
+
+    @app.exception_handler(Declined)
+    async def declined(_request: Request, error: Declined) -> JSONResponse:
+        return respond(error.code, error.status, error.retry_after_seconds)
+
+    @app.exception_handler(ServiceError)
+    async def service_failed(_request: Request, error: ServiceError) -> JSONResponse:
+        _log.warning("llm_service_refused", code=error.code, status=error.status)
+        # 401 would tell the person to sign in, but it is our own service token that was refused.
+        return respond(error.code, 502 if error.status == 401 else error.status)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        malformed = any(problem["type"] == "json_invalid" for problem in error.errors())
+        return respond("malformed_json", 400) if malformed else respond("invalid_request", 422)
+
+    @app.exception_handler(HTTPException)
+    async def refused(_request: Request, error: HTTPException) -> JSONResponse:
+        fallback_code = "malformed_json" if error.status_code == 400 else "invalid_request"
+        return respond(CODE_BY_STATUS.get(error.status_code, fallback_code), error.status_code)
+
+    @app.exception_handler(Exception)
+    async def broken(_request: Request, _error: Exception) -> JSONResponse:
+        return respond("internal_error", 500)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Typed settings of the gateway, each with a sentence of help; `docs/settings.md` is checked against them.
+
+Values come from `HAECHI_*` variables, then from files of the secrets directory, then from defaults that work embedded.
+Which part is built from them is decided in `app.py`, not here.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MINIMUM_SECRET_CHARACTERS = 32
+
+
+class GatewaySettings(BaseSettings):
+    """Settings of the one door for people."""
+
+    model_config = SettingsConfigDict(env_prefix="HAECHI_", extra="ignore", frozen=True)
+
+    environment: Literal["embedded", "production"] = Field(
+        "embedded", description="production refuses to start on missing or short secrets."
+    )
+    gateway_host: str = Field("127.0.0.1", description="Address the gateway listens on.")
+    gateway_port: int = Field(8080, description="Port the gateway listens on.")
+    llm_service_url: str = Field("http://127.0.0.1:8081", description="Where the gateway finds llm_service.")
+    service_token: SecretStr = Field(
+        SecretStr(""), description="Token of service-to-service calls: to llm_service, and from the command line."
+    )
+    rasa_url: str = Field(
+        "http://127.0.0.1:5005",
+        description="Where the gateway finds Rasa; empty routes every question by the fallback.",
+    )
+    rasa_token: SecretStr = Field(SecretStr(""), description="Token the gateway presents to Rasa's guarded channel.")
+    redis_url: SecretStr = Field(
+        SecretStr(""), description="Redis for rate limits shared by replicas; empty counts in this process."
+    )
+    session_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Key that signs guest sessions; empty makes one up at start, so that a restart ends every session.",
+    )
+    session_seconds: int = Field(1800, ge=60, description="How long a guest session is valid.")
+    sessions_per_minute_per_address: int = Field(
+        30, ge=1, description="Guest sessions one network address may open a minute."
+    )
+    questions_per_minute_per_user: int = Field(20, ge=1, description="Questions one guest may ask a minute.")
+    questions_per_minute_per_address: int = Field(
+        120, ge=1, description="Questions that may come from one network address a minute."
+    )
+    waiting_questions_per_conversation: int = Field(
+        4, ge=1, description="Questions of one conversation that may wait for the one being routed."
+    )
+    maximum_question_characters: int = Field(
+        4000, ge=1, description="Longest question accepted; longer ones are refused unread."
+    )
+    maximum_body_bytes: int = Field(65_536, ge=1024, description="Largest request body accepted.")
+    trusted_proxies: str = Field(
+        "", description="Addresses of reverse proxies whose X-Forwarded-For is believed, separated by commas."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Level of our own log lines; none of them carries text."
+    )
+
+    @model_validator(mode="after")
+    def refuse_unsafe_production(self) -> Self:
+        """Production does not start on missing or short secrets."""
+        if self.environment == "production":
+            secrets = {
+                "HAECHI_SERVICE_TOKEN": self.service_token,
+                "HAECHI_RASA_TOKEN": self.rasa_token,
+                "HAECHI_SESSION_SECRET": self.session_secret,
+            }
+            weak = [name for name, value in secrets.items() if len(value) < MINIMUM_SECRET_CHARACTERS]
+            if weak:
+                raise ValueError(
+                    f"production needs {MINIMUM_SECRET_CHARACTERS} characters or more in {', '.join(weak)};"
+                    " see docs/settings.md"
+                )
+        return self
+
+
+def load_settings() -> GatewaySettings:
+    """Settings of this process: variables first, then one file per secret in the secrets directory."""
+    return GatewaySettings(_secrets_dir=_secrets_directory())  # type: ignore[call-arg]
+
+
+def _secrets_directory() -> Path | None:
+    named = os.environ.get("HAECHI_SECRETS_DIRECTORY")
+    directory = Path(named) if named else Path(os.environ.get("HAECHI_HOME", ".haechi")) / "secrets"
+    return directory if directory.is_dir() else None

@@ -1,0 +1,224 @@
+"""The story of one chat turn: accept it masked, route it, reply or have it answered, stream what comes.
+
+Channels hand in a question and get events; llm_service masks, keeps and answers; routing decides. This module knows no
+HTTP, no channel and no rule of Korean.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal
+
+from bot.gateway.conversation_queue import ConversationQueue
+from bot.gateway.decision import Decision
+from bot.gateway.metrics import Metrics
+from bot.gateway.routing import Router
+from bot.gateway.sessions import OwnedTurn
+from bot.gateway.texts import error_body, sentence
+from llm_service.client import AcceptedTurn, ConversationKey, LlmServiceClient, Locale, Route, ServiceError, StreamEvent
+
+TURN_EVENT_ID = 0
+REPLY_ENGINE = "rules"
+REMEMBERED_CONVERSATIONS = 10_000
+ChatEventName = Literal["turn", "sources", "notice", "token", "done", "error"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question as a channel received it. `text` is raw: it goes to llm_service's masking and nowhere else."""
+
+    event_id: str
+    conversation: ConversationKey
+    text: str = field(repr=False)
+    as_of: date | None = None
+
+
+@dataclass(frozen=True)
+class ChatEvent:
+    """One event for the person. `id` is what a reader hands back to go on after it."""
+
+    id: int
+    event: ChatEventName
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class OpenTurn:
+    """A turn that is under way: accepted, routed, and answered here (`reply`) or in llm_service (`reply` is None)."""
+
+    turn: OwnedTurn
+    masked: bool
+    intent: str | None
+    locale: Locale
+    state: str
+    reply: str | None
+    follow_up: str
+    handoff: bool
+    timings: dict[str, float]
+    started: float
+
+
+class ChatTurns:
+    """Opens turns (raises `ServiceError`, `Declined`) and streams them (every failure becomes an `error` event)."""
+
+    def __init__(
+        self, llm_service: LlmServiceClient, router: Router, queue: ConversationQueue, metrics: Metrics
+    ) -> None:
+        self._llm_service = llm_service
+        self._router = router
+        self._queue = queue
+        self._metrics = metrics
+        self._last_answers: OrderedDict[str, str] = OrderedDict()
+
+    async def open(self, question: Question) -> OpenTurn:
+        """Accept, route and dispatch one question. The same event id again is the same turn: it only streams again."""
+        started = time.perf_counter()
+        async with self._queue.turn_of(question.conversation.thread):
+            accepted = await self._llm_service.create_turn(question.event_id, question.conversation, question.text)
+            if accepted.state != "received":
+                return await self._reopen(question, accepted, started)
+            decision = await self._router.decide(
+                accepted.conversation_id, accepted.masked_text, question.conversation.locale
+            )
+            if decision.asks_documents:
+                return await self._ask_documents(question, accepted, decision, started)
+            return await self._reply(question, accepted, decision, started)
+
+    async def stream(self, opened: OpenTurn, after: int | None = None) -> AsyncIterator[ChatEvent]:
+        """The turn's events after the id the reader has seen; None means from the beginning."""
+        with self._metrics.open_streams.track_inprogress():
+            if after is None:
+                for event in _opening(opened):
+                    yield event
+            events = self._answer(opened, after or 0) if opened.reply is None else _reply_events(opened, after or 0)
+            async for event in events:
+                if event.event == "done":
+                    self._metrics.observe_turn(event.data["state"], event.data["timings"])
+                yield event
+
+    async def stop(self, turn: OwnedTurn) -> None:
+        """Stop a running answer; its stream ends with `done`, state stopped."""
+        await self._llm_service.stop_answer(turn.turn_id, turn.conversation_id)
+
+    async def _ask_documents(
+        self, question: Question, accepted: AcceptedTurn, decision: Decision, started: float
+    ) -> OpenTurn:
+        await self._llm_service.start_answer(accepted.turn_id, accepted.conversation_id, decision.route, question.as_of)
+        self._remember_answer(accepted)
+        return _opened(question, accepted, started, decision, follow_up="\n\n".join(decision.replies))
+
+    async def _reply(self, question: Question, accepted: AcceptedTurn, decision: Decision, started: float) -> OpenTurn:
+        text = "\n\n".join(decision.replies) or _ticket_reply(decision, question.conversation.locale)
+        await self._llm_service.store_reply(accepted.turn_id, accepted.conversation_id, decision.route, text)
+        if decision.verdict:
+            await self._pass_on_typed_feedback(accepted, decision)
+        return _opened(question, accepted, started, decision, reply=text)
+
+    async def _reopen(self, question: Question, accepted: AcceptedTurn, started: float) -> OpenTurn:
+        kept = await self._llm_service.turn(accepted.turn_id, accepted.conversation_id)
+        route = Route(kept.intent or "", 0.0, by="replayed")
+        reply = kept.answer if kept.state == "replied" else None
+        return _opened(question, accepted, started, Decision(route, asks_documents=reply is None), reply=reply)
+
+    async def _answer(self, opened: OpenTurn, after: int) -> AsyncIterator[ChatEvent]:
+        """llm_service's events, `done` completed with what only the gateway knows. A broken stream ends in `error`."""
+        seen, first_token = after, 0.0
+        try:
+            async for event in self._llm_service.events(opened.turn.turn_id, opened.turn.conversation_id, after):
+                seen = event.id
+                if event.event == "token" and not first_token:
+                    first_token = _milliseconds_since(opened.started)
+                yield _completed(opened, event, first_token)
+                if event.event in ("done", "error"):
+                    return
+        except ServiceError as error:
+            yield ChatEvent(seen, "error", error_body(error.code))
+            return
+        yield ChatEvent(seen, "error", error_body("answer_interrupted"))
+
+    def _remember_answer(self, accepted: AcceptedTurn) -> None:
+        self._last_answers[accepted.conversation_id] = accepted.turn_id
+        self._last_answers.move_to_end(accepted.conversation_id)
+        if len(self._last_answers) > REMEMBERED_CONVERSATIONS:
+            self._last_answers.popitem(last=False)
+
+    async def _pass_on_typed_feedback(self, accepted: AcceptedTurn, decision: Decision) -> None:
+        """Typed praise or blame is feedback on the conversation's last answer, if this process gave one."""
+        answered = self._last_answers.get(accepted.conversation_id)
+        if answered and decision.verdict:
+            await self._llm_service.give_feedback(
+                answered, accepted.conversation_id, f"typed-{accepted.turn_id}", decision.verdict
+            )
+
+
+def _opened(
+    question: Question,
+    accepted: AcceptedTurn,
+    started: float,
+    decision: Decision,
+    reply: str | None = None,
+    follow_up: str = "",
+) -> OpenTurn:
+    timings = dict(accepted.timings)
+    if decision.route.milliseconds:
+        timings["route"] = decision.route.milliseconds
+    return OpenTurn(
+        turn=OwnedTurn(accepted.turn_id, accepted.conversation_id),
+        masked=bool(accepted.entity_counts),
+        intent=decision.route.intent or None,
+        locale=question.conversation.locale,
+        state=accepted.state,
+        reply=reply,
+        follow_up=follow_up,
+        handoff=decision.handoff,
+        timings=timings,
+        started=started,
+    )
+
+
+def _ticket_reply(decision: Decision, locale: Locale) -> str:
+    return sentence("replies", "handoff" if decision.handoff else "feedback", locale)
+
+
+def _opening(opened: OpenTurn) -> list[ChatEvent]:
+    events = [ChatEvent(TURN_EVENT_ID, "turn", {"turn_id": opened.turn.turn_id, "masked": opened.masked})]
+    if opened.handoff:
+        text = sentence("notices", "handoff", opened.locale)
+        events.append(ChatEvent(TURN_EVENT_ID, "notice", {"code": "handoff", "text": text}))
+    if opened.follow_up:
+        events.append(ChatEvent(TURN_EVENT_ID, "notice", {"code": "follow_up", "text": opened.follow_up}))
+    return events
+
+
+async def _reply_events(opened: OpenTurn, after: int) -> AsyncIterator[ChatEvent]:
+    total = _milliseconds_since(opened.started)
+    done = {
+        "turn_id": opened.turn.turn_id,
+        "state": "replied",
+        "refused": False,
+        "engine": REPLY_ENGINE,
+        "intent": opened.intent,
+        "timings": {**opened.timings, "first_token": total, "total": total},
+    }
+    for event in (ChatEvent(1, "token", {"text": opened.reply}), ChatEvent(2, "done", done)):
+        if event.id > after:
+            yield event
+
+
+def _completed(opened: OpenTurn, event: StreamEvent, first_token: float) -> ChatEvent:
+    match event.event:
+        case "done":
+            gateway = {"first_token": first_token} if first_token else {}
+            timings = {**event.data["timings"], **opened.timings, **gateway}
+            timings["total"] = _milliseconds_since(opened.started)
+            return ChatEvent(event.id, "done", {**event.data, "intent": opened.intent, "timings": timings})
+        case "error":
+            return ChatEvent(event.id, "error", error_body(event.data["code"]))
+        case _:
+            return ChatEvent(event.id, event.event, event.data)
+
+
+def _milliseconds_since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)

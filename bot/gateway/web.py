@@ -1,0 +1,194 @@
+"""The web channel: guest sessions, chat over server-sent events, stop, feedback, and the route of a text for services.
+
+Speaks HTTP and nothing else: who may, how often, which shape. What becomes of a question stands in `turn.py`.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, ConfigDict, Field
+
+from bot.gateway.errors import Declined
+from bot.gateway.question import check_question
+from bot.gateway.rate_limit import RateLimit
+from bot.gateway.routing import Router
+from bot.gateway.sessions import Person, Sessions
+from bot.gateway.settings import GatewaySettings
+from bot.gateway.turn import ChatEvent, ChatTurns, OpenTurn, Question
+from llm_service.client import Audience, ConversationKey, LlmServiceClient, Locale, Verdict
+
+GUEST_CHANNEL = "web"
+SERVICE_CHANNEL = "api"
+MAXIMUM_REASON_CHARACTERS = 32
+MAXIMUM_CORRECTION_CHARACTERS = 4000
+
+
+@dataclass(frozen=True)
+class WebParts:
+    """What the web channel is handed by `app.py`."""
+
+    settings: GatewaySettings
+    sessions: Sessions
+    limit: RateLimit
+    turns: ChatTurns
+    router: Router
+    llm_service: LlmServiceClient
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class SessionBody(_Body):
+    locale: Locale = "ko"
+
+
+class ChatBody(_Body):
+    """`audience`, `as_of` and `user` may be stated by services only."""
+
+    message_id: UUID
+    conversation: UUID
+    text: str
+    locale: Locale = "ko"
+    audience: Audience | None = None
+    as_of: date | None = None
+    user: str | None = Field(None, min_length=1, max_length=128)
+
+
+class FeedbackBody(_Body):
+    turn_id: str = Field(max_length=256)
+    event_id: UUID
+    verdict: Verdict
+    reason: str | None = Field(None, max_length=MAXIMUM_REASON_CHARACTERS, pattern=r"^[a-z_]+$")
+    correction: str | None = Field(None, max_length=MAXIMUM_CORRECTION_CHARACTERS)
+
+
+class RouteBody(_Body):
+    text: str
+
+
+def _parts(request: Request) -> WebParts:
+    parts: WebParts = request.app.state.web
+    return parts
+
+
+Parts = Annotated[WebParts, Depends(_parts)]
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
+
+
+def _person(parts: Parts, bearer: Bearer) -> Person:
+    if bearer is None:
+        raise Declined("session_required", 401)
+    return parts.sessions.person(bearer.credentials)
+
+
+def _service(person: Annotated[Person, Depends(_person)]) -> Person:
+    if not person.is_service:
+        raise Declined("not_permitted", 403)
+    return person
+
+
+KnownPerson = Annotated[Person, Depends(_person)]
+Service = Annotated[Person, Depends(_service)]
+router = APIRouter(prefix="/v1")
+
+
+@router.post("/session")
+async def open_session(request: Request, parts: Parts, body: SessionBody, bearer: Bearer) -> dict[str, Any]:
+    """A guest token; whoever presents a valid one gets a new one for the same guest."""
+    address = _address(request)
+    await _count(parts, "session", address, parts.settings.sessions_per_minute_per_address, "too_many_sessions")
+    known = _person(parts, bearer) if bearer else None
+    return {"token": parts.sessions.issue(known), "expires_in": parts.sessions.valid_seconds}
+
+
+async def _open_turn(request: Request, parts: Parts, person: KnownPerson, body: ChatBody) -> OpenTurn:
+    """Everything that can end in an HTTP error happens here, before the stream has begun."""
+    if not person.is_service:
+        await _count_question(request, parts, person)
+        if body.audience or body.as_of or body.user:
+            raise Declined("not_permitted", 403)
+    check_question(body.text, parts.settings.maximum_question_characters)
+    return await parts.turns.open(_question(person, body))
+
+
+@router.post("/chat", response_class=EventSourceResponse)
+async def chat(
+    parts: Parts,
+    person: KnownPerson,
+    opened: Annotated[OpenTurn, Depends(_open_turn)],
+    last_event_id: Annotated[int | None, Header(ge=0)] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """One question's events. The same `message_id` again, with Last-Event-ID, goes on where the reader was cut off."""
+    handle = parts.sessions.turn_handle(opened.turn, person.user)
+    async for event in parts.turns.stream(opened, last_event_id):
+        yield _sent(event, handle)
+
+
+@router.post("/chat/{turn_id}/stop")
+async def stop(turn_id: str, parts: Parts, person: KnownPerson) -> dict[str, bool]:
+    await parts.turns.stop(parts.sessions.owned_turn(turn_id, person.user))
+    return {"stopped": True}
+
+
+@router.post("/feedback", status_code=201)
+async def give_feedback(request: Request, body: FeedbackBody, parts: Parts, person: KnownPerson) -> dict[str, str]:
+    """A verdict on one's own turn; the same `event_id` again changes nothing."""
+    turn = parts.sessions.owned_turn(body.turn_id, person.user)
+    if not person.is_service:
+        await _count_question(request, parts, person)
+    feedback_id = await parts.llm_service.give_feedback(
+        turn.turn_id, turn.conversation_id, str(body.event_id), body.verdict, body.reason, body.correction or None
+    )
+    return {"feedback_id": feedback_id}
+
+
+@router.post("/route")
+async def route(parts: Parts, service: Service, body: RouteBody) -> dict[str, Any]:
+    """The intent of a text, which is masked first."""
+    check_question(body.text, parts.settings.maximum_question_characters)
+    masked = await parts.llm_service.mask(body.text)
+    found = await parts.router.intent_of(masked["masked"])
+    return {"intent": found.intent.name, "confidence": found.intent.confidence, "by": found.by}
+
+
+def _question(person: Person, body: ChatBody) -> Question:
+    user = body.user or person.user
+    conversation = ConversationKey(
+        channel=SERVICE_CHANNEL if person.is_service else GUEST_CHANNEL,
+        # The user is part of the thread: a guessed conversation id opens nobody else's conversation.
+        thread=f"{user}:{body.conversation}",
+        user=user,
+        audience=body.audience or person.audience,
+        locale=body.locale,
+    )
+    return Question(str(body.message_id), conversation, body.text, body.as_of)
+
+
+def _sent(event: ChatEvent, handle: str) -> ServerSentEvent:
+    data = {**event.data, "turn_id": handle} if "turn_id" in event.data else event.data
+    return ServerSentEvent(id=str(event.id), event=event.event, raw_data=json.dumps(data, ensure_ascii=False))
+
+
+async def _count_question(request: Request, parts: WebParts, person: Person) -> None:
+    settings = parts.settings
+    await _count(parts, "user", person.user, settings.questions_per_minute_per_user, "too_many_questions")
+    address = _address(request)
+    await _count(parts, "address", address, settings.questions_per_minute_per_address, "too_many_questions")
+
+
+async def _count(parts: WebParts, kind: str, subject: str, per_minute: int, code: str) -> None:
+    pseudonym = parts.sessions.pseudonym(f"{kind}:{subject}")
+    if wait := await parts.limit.seconds_to_wait(f"{kind}:{pseudonym}", per_minute):
+        raise Declined(code, 429, wait)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "unknown"
