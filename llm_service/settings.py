@@ -43,8 +43,8 @@ class Settings(BaseSettings):
     )
     identity_key: SecretStr = Field(
         SecretStr(""),
-        description="Key of the hashes that stand for users and threads in the records; changing it starts every "
-        "conversation anew. Empty means one generated into the secrets directory, embedded only.",
+        description="Key of the hashes that stand for users and threads in the records, 32 characters or more; "
+        "changing it starts every conversation anew.",
     )
     llm_service_host: str = Field("127.0.0.1", description="Address llm_service listens on.")
     llm_service_port: int = Field(8081, description="Port llm_service listens on.")

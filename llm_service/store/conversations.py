@@ -1,7 +1,7 @@
 """Questions about conversations and turns. A turn's state only moves forward, and every move is a conditional update.
 
-    received → answering → answered | refused | stopped | failed
-    received → replied
+received → answering → answered | refused | stopped | failed
+received → replied | stopped
 """
 
 import re
@@ -59,7 +59,7 @@ class Outcome:
 def find_or_create_conversation(
     session: Session, channel: str, thread_key: str, user_key: str, audience: str, locale: str
 ) -> Conversation:
-    """The conversation of this thread, locked until the transaction ends so that its turns get their places in order."""
+    """The conversation of this thread, locked until the transaction ends so that its turns get places in order."""
     found = session.scalar(
         select(Conversation)
         .where(Conversation.channel == channel, Conversation.thread_key == thread_key)
@@ -81,6 +81,18 @@ def turn_by_event(session: Session, channel: str, thread_key: str, event_id: str
         select(Turn)
         .join(Conversation)
         .where(Conversation.channel == channel, Conversation.thread_key == thread_key, Turn.event_id == event_id)
+    )
+
+
+def earlier_questions(session: Session, channel: str, thread_key: str) -> list[MaskedText]:
+    """The masked questions a thread has had so far, oldest first."""
+    return list(
+        session.scalars(
+            select(Turn.question)
+            .join(Conversation)
+            .where(Conversation.channel == channel, Conversation.thread_key == thread_key)
+            .order_by(Turn.position)
+        )
     )
 
 
@@ -114,11 +126,7 @@ def owned_turn(session: Session, turn_id: str, conversation_id: str) -> Turn:
     Raises `NotFound` (turn_not_found) alike for an unknown turn and for somebody else's.
     """
     if IDENTIFIER.fullmatch(turn_id):
-        found = session.scalar(
-            select(Turn)
-            .where(Turn.id == turn_id)
-            .options(joinedload(Turn.conversation))
-        )
+        found = session.scalar(select(Turn).where(Turn.id == turn_id).options(joinedload(Turn.conversation)))
         if found is not None and found.conversation_id == conversation_id:
             return found
     raise NotFound("turn_not_found", "no such turn in this conversation")
@@ -196,6 +204,11 @@ def finish_answer(session: Session, turn_id: str, outcome: Outcome) -> bool:
         for source in outcome.sources
     )
     return True
+
+
+def stop_before_start(session: Session, turn_id: str) -> bool:
+    """End a turn whose answer has not begun. False when it has."""
+    return _move(session, turn_id, "received", state="stopped", answered_at=now())
 
 
 def store_reply(session: Session, turn_id: str, routed: RoutedBy, reply: MaskedText) -> bool:

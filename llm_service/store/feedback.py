@@ -16,10 +16,7 @@ def feedback_by_event(session: Session, turn_id: str, event_id: str) -> Feedback
 def add_feedback(
     session: Session, turn: Turn, event_id: str, verdict: str, reason: str | None, correction: MaskedText | None
 ) -> Feedback:
-    """A pending verdict on an answer, with its audit row in the same transaction; a known event returns its row."""
-    known = feedback_by_event(session, turn.id, event_id)
-    if known is not None:
-        return known
+    """A pending verdict on an answer, with its audit row in the same transaction."""
     given = Feedback(turn_id=turn.id, event_id=event_id, verdict=verdict, reason=reason, correction=correction)
     session.add(given)
     session.flush()

@@ -12,35 +12,39 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from llm_service.errors import Conflict, Unavailable
+from llm_service.store.passages import reading
 from llm_service.store.session import session_factory
 
 Result = TypeVar("Result")
 
 ATTEMPTS: Final = 4
-POSTGRES_THREADS: Final = 12
-# SQLite lets one writer in at a time and makes the others poll; waiting in a fair queue here is faster than polling there.
-SQLITE_THREADS: Final = 1
+POSTGRES_THREADS: Final = 10
+# SQLite lets one writer in at a time and makes the others poll; a fair queue here is faster than polling there.
+SQLITE_WRITER_THREADS: Final = 1
+READER_THREADS: Final = 4
 
 
 class Transactions:
-    """One database, used from asynchronous code. Work is a function of an open session; its result must be loaded already.
+    """One database, used from asynchronous code. Work is a function of an open session; what it returns is loaded.
 
-    Work runs again, in a new transaction, when a unique constraint says that somebody else was first: so it looks things
-    up before it adds them. `Conflict` (records_busy) is raised when that happens four times in a row, and `Unavailable`
-    (database_unavailable) when the database cannot be reached.
+    Work runs again, in a new transaction, when a unique constraint says that somebody else was first: so it looks
+    things up before it adds them. `Conflict` (records_busy) is raised when that happens four times in a row, and
+    `Unavailable` (database_unavailable) when the database cannot be reached.
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
         self._sessions = session_factory(engine)
-        self._threads = SQLITE_THREADS if engine.dialect.name == "sqlite" else POSTGRES_THREADS
-        self._limiter: CapacityLimiter | None = None
+        is_sqlite = engine.dialect.name == "sqlite"
+        self._writers = CapacityLimiter(SQLITE_WRITER_THREADS if is_sqlite else POSTGRES_THREADS)
+        self._readers = CapacityLimiter(READER_THREADS)
 
     async def run(self, work: Callable[[Session], Result]) -> Result:
         """Do the work in a worker thread and commit; an error rolls everything back."""
-        if self._limiter is None:
-            self._limiter = CapacityLimiter(self._threads)
-        return await to_thread.run_sync(self.run_blocking, work, limiter=self._limiter)
+        return await to_thread.run_sync(self.run_blocking, work, limiter=self._writers)
+
+    async def read(self, work: Callable[[Session], Result]) -> Result:
+        """Do work that only asks, in a worker thread; it waits for no writer."""
+        return await to_thread.run_sync(self._read_blocking, work, limiter=self._readers)
 
     def run_blocking(self, work: Callable[[Session], Result]) -> Result:
         """The same in the calling thread, for commands."""
@@ -51,14 +55,20 @@ class Transactions:
             except IntegrityError:
                 continue
             except OperationalError as error:
-                raise Unavailable("database_unavailable", "the database cannot be reached; see `haechi doctor`") from (
-                    error
-                )
+                raise _unreachable() from error
         raise Conflict("records_busy", "the same rows were being written by others; try again")
 
     async def ping(self) -> None:
         """Raises `Unavailable` unless the database answers."""
-        await self.run(lambda session: session.execute(text("SELECT 1")))
+        await self.read(lambda session: session.scalar(text("SELECT 1")))
 
-    def close(self) -> None:
-        self._engine.dispose()
+    def _read_blocking(self, work: Callable[[Session], Result]) -> Result:
+        try:
+            with reading(self._sessions) as session:
+                return work(session)
+        except OperationalError as error:
+            raise _unreachable() from error
+
+
+def _unreachable() -> Unavailable:
+    return Unavailable("database_unavailable", "the database cannot be reached; see `haechi doctor`")

@@ -1,0 +1,96 @@
+"""Documents as the service takes them in, lists them and takes them out again: one at a time, off the event loop."""
+
+from functools import partial
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from llm_service.answering.threads import Threads
+from llm_service.client import DocumentReport
+from llm_service.errors import InvalidInput, NotFound
+from llm_service.logs import get_logger
+from llm_service.retrieval.generations import IndexOwner
+from llm_service.retrieval.ingest import Ingest, normalise_path
+from llm_service.retrieval.loaders.content import UnreadableDocument
+from llm_service.retrieval.manifest import Declaration
+from llm_service.store import audit, documents
+from llm_service.store.documents import StoredDocument
+from llm_service.store.models import Document
+from llm_service.store.transactions import Transactions
+
+ACTOR: Final = "service"
+WITHDRAWN: Final = "withdrawn"
+LOG = get_logger(__name__)
+
+
+class DocumentDesk:
+    """The documents of the installation. `thread` is a single one: two documents are never taken in at once."""
+
+    def __init__(self, transactions: Transactions, ingest: Ingest, index: IndexOwner, thread: Threads) -> None:
+        self._transactions = transactions
+        self._ingest = ingest
+        self._index = index
+        self._thread = thread
+
+    async def take_in(self, path: str, content: bytes, declared: Declaration) -> DocumentReport:
+        """Store one file under a path relative to its folder; a file that cannot be read is a report, not an error.
+
+        Raises `InvalidInput` (document_path_invalid), `MaskingUnavailable`, and what the records raise.
+        """
+        _require_path(path)
+        report = await self._thread(partial(self._ingest.ingest_file, path, content, declared.audience, declared))
+        await self._transactions.run(partial(_record_intake, report=report))
+        LOG.info("document taken in", document_id=report.document_id, state=report.state, bytes=len(content))
+        return report
+
+    async def withdraw(self, document_id: int) -> None:
+        """Take one edition out of every answer; its row stays. Raises `NotFound` (document_not_found)."""
+        await self._transactions.run(partial(_withdraw, document_id=document_id))
+        await self._thread(self._index.apply_changes)
+
+    async def listed(self) -> list[dict[str, Any]]:
+        """Every edition, by path and first day, without its passages."""
+        return await self._transactions.read(_listed)
+
+
+def _require_path(path: str) -> None:
+    try:
+        normalise_path(path)
+    except UnreadableDocument:
+        raise InvalidInput("document_path_invalid", "a document's path is relative, without . and .. parts") from None
+
+
+def _record_intake(session: Session, report: DocumentReport) -> None:
+    details = {"state": report.state, "passages": report.passages, "entity_counts": report.entity_counts}
+    audit.record(session, ACTOR, "document.taken_in", "document", str(report.document_id), details)
+
+
+def _withdraw(session: Session, document_id: int) -> None:
+    document = session.get(Document, document_id)
+    if document is None:
+        raise NotFound("document_not_found", "there is no such document")
+    if document.state == WITHDRAWN:
+        return
+    documents.withdraw(session, document_id, WITHDRAWN)
+    audit.record(session, ACTOR, "document.withdrawn", "document", str(document_id))
+
+
+def _listed(session: Session) -> list[dict[str, Any]]:
+    return [_entry(document) for document in documents.list_documents(session)]
+
+
+def _entry(document: StoredDocument) -> dict[str, Any]:
+    return {
+        "document_id": document.id,
+        "path": document.path,
+        "series": document.series,
+        "title": document.title,
+        "kind": document.kind,
+        "audience": list(document.audience),
+        "in_force_from": document.in_force_from.isoformat(),
+        "in_force_to": document.in_force_to.isoformat(),
+        "state": document.state,
+        "reason": document.reason,
+        "passages": document.passages,
+        "entity_counts": dict(document.entity_counts),
+    }

@@ -1,0 +1,142 @@
+"""Takes in what people say: check, mask, store, in this order, so that nothing unmasked is ever kept.
+
+Knows no HTTP and no answer. A message of a channel is one turn, however often the channel delivers it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy.orm import Session
+
+from llm_service.answering.masking_desk import MaskingDesk, TimedMasking
+from llm_service.answering.text_rules import require_question, require_readable
+from llm_service.answering.views import turn_view
+from llm_service.client import AcceptedTurn, ConversationKey, Route, TurnView
+from llm_service.errors import Conflict
+from llm_service.masked import MaskedText, RawText
+from llm_service.metrics import Metrics
+from llm_service.store import conversations
+from llm_service.store.conversations import RoutedBy
+from llm_service.store.identities import Identities
+from llm_service.store.models import Turn
+from llm_service.store.transactions import Transactions
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """The hashed names of one conversation."""
+
+    channel: str
+    thread_key: str
+    user_key: str
+    audience: str
+    locale: str
+
+
+class TurnIntake:
+    """Stores questions, and the replies that need no documents."""
+
+    def __init__(
+        self,
+        transactions: Transactions,
+        masking: MaskingDesk,
+        identities: Identities,
+        metrics: Metrics,
+        maximum_characters: int,
+    ) -> None:
+        self._transactions = transactions
+        self._masking = masking
+        self._identities = identities
+        self._metrics = metrics
+        self._maximum_characters = maximum_characters
+
+    async def accept(self, event_id: str, conversation: ConversationKey, raw: RawText) -> AcceptedTurn:
+        """Mask and store a question; the same event of the same thread returns the turn it made before.
+
+        Raises `InvalidInput` and `TooLarge` (text_*), and `MaskingUnavailable`; nothing is kept then.
+        """
+        require_question(raw, self._maximum_characters)
+        keys = self._keys_of(conversation)
+        known, earlier = await self._transactions.read(partial(_known_turn, keys=keys, event_id=event_id))
+        if known is not None:
+            return known
+        timed = await self._masking.mask(raw, earlier)
+        accepted = await self._transactions.run(partial(_store, keys=keys, event_id=event_id, timed=timed))
+        if not accepted.replayed:
+            self._metrics.turn("received", None)
+        return accepted
+
+    async def reply(self, turn_id: str, conversation_id: str, route: Route, raw: RawText) -> None:
+        """Keep a deterministic reply, masked, as the turn's answer; said again, the first one stays.
+
+        Raises `NotFound` (turn_not_found) and `Conflict` (turn_already_answered).
+        """
+        require_readable(raw)
+        timed = await self._masking.mask(raw)
+        stored = await self._transactions.run(
+            partial(_reply, turn_id=turn_id, conversation_id=conversation_id, route=route, reply=timed.masked.text)
+        )
+        if stored:
+            self._metrics.turn("replied", route.intent)
+            self._metrics.routed(route.by, route.reason)
+
+    async def view(self, turn_id: str, conversation_id: str) -> TurnView:
+        """A turn as it is kept. Raises `NotFound` (turn_not_found)."""
+        return await self._transactions.read(partial(_view, turn_id=turn_id, conversation_id=conversation_id))
+
+    def _keys_of(self, key: ConversationKey) -> _Keys:
+        return _Keys(
+            channel=key.channel,
+            thread_key=self._identities.thread_key(key.channel, key.thread, key.user, key.audience),
+            user_key=self._identities.user_key(key.channel, key.user),
+            audience=key.audience,
+            locale=key.locale,
+        )
+
+
+def _known_turn(session: Session, keys: _Keys, event_id: str) -> tuple[AcceptedTurn | None, Sequence[MaskedText]]:
+    known = conversations.turn_by_event(session, keys.channel, keys.thread_key, event_id)
+    if known is not None:
+        return _accepted(known, replayed=True), ()
+    return None, conversations.earlier_questions(session, keys.channel, keys.thread_key)
+
+
+def _store(session: Session, keys: _Keys, event_id: str, timed: TimedMasking) -> AcceptedTurn:
+    conversation = conversations.find_or_create_conversation(
+        session, keys.channel, keys.thread_key, keys.user_key, keys.audience, keys.locale
+    )
+    # The same event may have been stored while this one was being masked.
+    known = conversations.turn_by_event(session, keys.channel, keys.thread_key, event_id)
+    if known is not None:
+        return _accepted(known, replayed=True)
+    turn = conversations.add_turn(
+        session, conversation, event_id, timed.masked.text, timed.masked.counts, {"mask": timed.milliseconds}
+    )
+    return _accepted(turn, replayed=False)
+
+
+def _reply(session: Session, turn_id: str, conversation_id: str, route: Route, reply: MaskedText) -> bool:
+    turn = conversations.owned_turn(session, turn_id, conversation_id)
+    if conversations.store_reply(session, turn_id, RoutedBy(route.intent, route.confidence, route.by), reply):
+        turn.timings = {**turn.timings, "route": route.milliseconds}
+        return True
+    if turn.state != "replied":
+        raise Conflict("turn_already_answered", "the turn is being answered from documents, or was")
+    return False
+
+
+def _view(session: Session, turn_id: str, conversation_id: str) -> TurnView:
+    return turn_view(session, conversations.owned_turn(session, turn_id, conversation_id))
+
+
+def _accepted(turn: Turn, replayed: bool) -> AcceptedTurn:
+    return AcceptedTurn(
+        turn_id=turn.id,
+        conversation_id=turn.conversation_id,
+        masked_text=turn.question,
+        entity_counts=turn.entity_counts,
+        replayed=replayed,
+        state=turn.state,
+        timings=turn.timings,
+    )

@@ -1,0 +1,26 @@
+"""What the routes of the service work with; `llm_service.wiring` builds it, tests may build another."""
+
+from dataclasses import dataclass
+
+from llm_service.answering.document_desk import DocumentDesk
+from llm_service.answering.intake import TurnIntake
+from llm_service.answering.masking_desk import MaskingDesk
+from llm_service.answering.reader import AnswerReader
+from llm_service.answering.readiness import Readiness
+from llm_service.answering.runner import AnswerRunner
+from llm_service.answering.search_desk import SearchDesk
+from llm_service.answering.verdicts import VerdictDesk
+from llm_service.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class Parts:
+    intake: TurnIntake
+    runner: AnswerRunner
+    reader: AnswerReader
+    verdicts: VerdictDesk
+    masking: MaskingDesk
+    search: SearchDesk
+    documents: DocumentDesk
+    readiness: Readiness
+    metrics: Metrics

@@ -1,0 +1,163 @@
+"""The log of an answer's events: written once by whoever generates, read by any number of readers, also again.
+
+Two logs, one contract (`tests/contracts/test_answer_log.py`): in this process, and Redis Streams for several replicas.
+Neither knows what an answer is, only that `done` and `error` end it.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from llm_service.client import EventName, StreamEvent
+from llm_service.errors import Unavailable
+
+ENDING_EVENTS: Final[frozenset[str]] = frozenset({"done", "error"})
+
+
+class AnswerLog(Protocol):
+    """Events of one turn, numbered from 1. All calls raise `Unavailable` when the log cannot be reached."""
+
+    async def append(self, turn_id: str, event: EventName, data: Mapping[str, Any]) -> int | None:
+        """The event's number, or None when the log has ended already: nothing is ever added after `done` or `error`."""
+        ...
+
+    async def read(self, turn_id: str, after: int, wait_seconds: float) -> list[StreamEvent]:
+        """Events with greater numbers; while there are none, waits for one. Empty: the time is up or the log ended."""
+        ...
+
+    async def finished(self, turn_id: str) -> bool:
+        """Whether `done` or `error` is in the log. False also for a log that was never begun or has expired."""
+        ...
+
+    async def ping(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass
+class _Kept:
+    events: list[StreamEvent] = field(default_factory=list)
+    grown: asyncio.Event = field(default_factory=asyncio.Event)
+    expires_at: float = 0.0
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.events) and self.events[-1].event in ENDING_EVENTS
+
+
+class MemoryAnswerLog:
+    """Keeps events in this process: embedded, and gone when it stops (answers themselves are in the records)."""
+
+    def __init__(self, kept_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._kept_seconds = kept_seconds
+        self._clock = clock
+        self._logs: dict[str, _Kept] = {}
+
+    async def append(self, turn_id: str, event: EventName, data: Mapping[str, Any]) -> int | None:
+        self._forget_expired()
+        log = self._logs.setdefault(turn_id, _Kept())
+        if log.ended:
+            return None
+        number = len(log.events) + 1
+        log.events.append(StreamEvent(number, event, dict(data)))
+        log.expires_at = self._clock() + self._kept_seconds
+        log.grown.set()
+        log.grown = asyncio.Event()
+        return number
+
+    async def read(self, turn_id: str, after: int, wait_seconds: float) -> list[StreamEvent]:
+        self._forget_expired()
+        log = self._logs.setdefault(turn_id, _Kept(expires_at=self._clock() + self._kept_seconds))
+        if len(log.events) <= after and not log.ended:
+            try:
+                await asyncio.wait_for(log.grown.wait(), wait_seconds)
+            except TimeoutError:
+                return []
+        return log.events[after:]
+
+    async def finished(self, turn_id: str) -> bool:
+        self._forget_expired()
+        return turn_id in self._logs and self._logs[turn_id].ended
+
+    async def ping(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        self._logs.clear()
+
+    def _forget_expired(self) -> None:
+        now = self._clock()
+        for turn_id in [turn_id for turn_id, log in self._logs.items() if log.expires_at <= now]:
+            del self._logs[turn_id]
+
+
+# One script, so that two writers cannot give one number twice nor write behind the end.
+APPEND_SCRIPT: Final = """
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+local number = 1
+if last[1] then
+  local event = last[1][2][2]
+  if event == 'done' or event == 'error' then return 0 end
+  number = tonumber(string.match(last[1][1], '^(%d+)')) + 1
+end
+redis.call('XADD', KEYS[1], number .. '-0', 'event', ARGV[1], 'data', ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return number
+"""
+
+
+class RedisAnswerLog:
+    """Keeps events in one Redis stream a turn, which expires by itself; entry n has the id `n-0`.
+
+    A waiting reader holds one connection in XREAD BLOCK (https://redis.io/docs/latest/commands/xread/).
+    """
+
+    def __init__(self, redis: "Redis", kept_seconds: int) -> None:
+        self._redis = redis
+        self._kept_seconds = kept_seconds
+        self._append = redis.register_script(APPEND_SCRIPT)
+
+    async def append(self, turn_id: str, event: EventName, data: Mapping[str, Any]) -> int | None:
+        arguments: list[str | int] = [event, json.dumps(data, ensure_ascii=False), self._kept_seconds]
+        return int(await _reached(self._append(keys=[_key(turn_id)], args=arguments))) or None
+
+    async def read(self, turn_id: str, after: int, wait_seconds: float) -> list[StreamEvent]:
+        stream: dict[Any, Any] = {_key(turn_id): f"{after}-0"}
+        reply = await _reached(self._redis.xread(stream))
+        if not reply:
+            # The end may have been written just now: behind it nothing comes, so it is read without waiting.
+            wait = None if await self.finished(turn_id) else max(1, round(wait_seconds * 1000))
+            reply = await _reached(self._redis.xread(stream, block=wait))
+        return [_event_of(*entry) for _name, entries in reply for entry in entries]
+
+    async def finished(self, turn_id: str) -> bool:
+        last = await _reached(self._redis.xrevrange(_key(turn_id), count=1))
+        return bool(last) and last[0][1][b"event"].decode() in ENDING_EVENTS
+
+    async def ping(self) -> None:
+        await _reached(self._redis.echo("ping"))
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+
+def _key(turn_id: str) -> str:
+    return f"haechi:answer:{turn_id}"
+
+
+def _event_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> StreamEvent:
+    number = int(entry_id.split(b"-")[0])
+    return StreamEvent(number, fields[b"event"].decode(), json.loads(fields[b"data"]))  # type: ignore[arg-type]
+
+
+async def _reached(call: Awaitable[Any]) -> Any:
+    try:
+        return await call
+    except RedisError as error:
+        raise Unavailable("redis_unavailable", "Redis cannot be reached; see `haechi doctor`") from error

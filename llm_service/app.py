@@ -1,0 +1,84 @@
+"""The answering service as an HTTP application, and the command that serves it: `python -m llm_service.app`.
+
+Knows which routes there are and in what order things start and stop; what the parts are is `wiring.py`'s knowledge.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from llm_service import wiring
+from llm_service.answering.parts import Parts
+from llm_service.api import documents, events, feedback, health, search, turns
+from llm_service.api.authentication import ServiceTokenRequired
+from llm_service.api.errors import install_error_handlers
+from llm_service.api.limits import BodyLimit
+from llm_service.logs import configure_logging
+from llm_service.settings import Settings, load_settings
+
+ROUTERS: Final = (turns.router, events.router, feedback.router, documents.router, search.router, health.router)
+FORM_BYTES: Final = 16_384
+"""What the multipart form may add to a document: boundaries, headers, path and audience."""
+OpenParts = Callable[[], AbstractAsyncContextManager[Parts]]
+
+
+def create_app(settings: Settings, open_parts: OpenParts) -> FastAPI:
+    """The application. Its parts are opened when it starts and closed when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_parts() as parts:
+            app.state.parts = parts
+            yield
+
+    app = FastAPI(
+        title="haechi llm_service",
+        lifespan=lifespan,
+        # Neither pages that load scripts from elsewhere nor traces that could carry bodies.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
+        redirect_slashes=False,
+    )
+    install_error_handlers(app)
+    app.add_middleware(
+        BodyLimit,
+        default=settings.maximum_body_bytes,
+        limits={"/v1/documents": settings.maximum_document_bytes + FORM_BYTES},
+    )
+    # Added last, so it is asked first: without the token nothing of a request is read.
+    app.add_middleware(ServiceTokenRequired, token=wiring.service_token(settings))
+    for router in ROUTERS:
+        app.include_router(router)
+    return app
+
+
+def main() -> None:
+    """Serve until told to stop; running answers may finish first."""
+    settings = load_settings()
+    configure_logging("llm_service", settings.log_level)
+    uvicorn.run(
+        create_app(settings, partial(wiring.open_parts, settings)),
+        host=settings.llm_service_host,
+        port=settings.llm_service_port,
+        workers=1,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_seconds)),
+    )
+
+
+if __name__ == "__main__":
+    main()

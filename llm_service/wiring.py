@@ -1,0 +1,197 @@
+"""Settings become parts here, and only here is it said what is embedded and what is production.
+
+`open_embedded` gives commands the parts without HTTP; `open_parts` gives the application everything its routes need.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from llm_service.answering.document_desk import DocumentDesk
+from llm_service.answering.intake import TurnIntake
+from llm_service.answering.masking_desk import MaskingDesk
+from llm_service.answering.parts import Parts
+from llm_service.answering.reader import AnswerReader
+from llm_service.answering.readiness import Readiness
+from llm_service.answering.runner import ABANDONED_MARGIN_SECONDS, AnswerRunner
+from llm_service.answering.search_desk import SearchDesk
+from llm_service.answering.story import AnswerStory
+from llm_service.answering.stream import AnswerLog, MemoryAnswerLog, RedisAnswerLog
+from llm_service.answering.threads import Threads
+from llm_service.answering.verdicts import VerdictDesk
+from llm_service.engines.base import Engine
+from llm_service.engines.extractive import ExtractiveEngine
+from llm_service.errors import Misconfigured
+from llm_service.logs import get_logger
+from llm_service.masking.masker import Masker, build_masker
+from llm_service.metrics import Metrics
+from llm_service.retrieval.edge import EdgeIndexes
+from llm_service.retrieval.generations import IndexOwner
+from llm_service.retrieval.ingest import Ingest
+from llm_service.retrieval.lexical import Lexical
+from llm_service.retrieval.loaders.isolation import IsolatedParser
+from llm_service.settings import Settings
+from llm_service.store.identities import Identities
+from llm_service.store.session import open_database, session_factory
+from llm_service.store.transactions import Transactions
+
+# Korea has had no summer time since 1988; the law's days are Korean days (법제처 시행일).
+KOREA: Final = timezone(timedelta(hours=9), "KST")
+RETRIEVAL_THREADS: Final = 2
+# One document at a time: two would halve each other and answers would wait for both.
+DOCUMENT_THREADS: Final = 1
+SWEEP_SECONDS: Final = 30.0
+LOG = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Analysers:
+    """What takes seconds to load and keeps no state of its own: the masker and the Korean analysis of retrieval."""
+
+    masker: Masker
+    lexical: Lexical
+
+
+@dataclass(frozen=True)
+class _ThreadGroups:
+    retrieval: Threads
+    documents: Threads
+
+    def close(self) -> None:
+        self.retrieval.close()
+        self.documents.close()
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The data directory opened by one process: records, index, masking, engine, and what takes documents in."""
+
+    settings: Settings
+    transactions: Transactions
+    analysers: Analysers
+    index: IndexOwner
+    engine: Engine
+    ingest: Ingest
+
+
+def load_analysers() -> Analysers:
+    """Load and warm up; raises `MaskingUnavailable` where masking cannot work."""
+    analysers = Analysers(build_masker(), Lexical())
+    analysers.masker.warm_up()
+    analysers.lexical.warm_up()
+    return analysers
+
+
+@contextmanager
+def open_embedded(settings: Settings, analysers: Analysers | None = None) -> Iterator[Embedded]:
+    """The parts that need no event loop. The database must have its schema.
+
+    Raises `IndexHeld` while another process, the running service for one, owns the index.
+    """
+    analysers = analysers or load_analysers()
+    with ExitStack() as stack:
+        database = open_database(settings.resolved_database_url)
+        stack.callback(database.dispose)
+        transactions = Transactions(database)
+        index = IndexOwner(EdgeIndexes(settings.home / "vectors"), session_factory(database), analysers.lexical)
+        stack.callback(index.close)
+        parser = stack.enter_context(IsolatedParser(maximum_bytes=settings.maximum_document_bytes))
+        ingest = Ingest(transactions, parser, analysers.masker, analysers.lexical, index, today_in_korea)
+        yield Embedded(settings, transactions, analysers, index, _engine(analysers), ingest)
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, analysers: Analysers | None = None) -> AsyncIterator[Parts]:
+    """Everything the routes need, warmed up; answers that a dead process left behind are ended as interrupted."""
+    async with AsyncExitStack() as stack:
+        # Loading takes seconds; the loop stays free for signals.
+        opened = open_embedded(settings, analysers or await asyncio.to_thread(load_analysers))
+        embedded = await asyncio.to_thread(opened.__enter__)
+        stack.push(opened)
+        log = _answer_log(settings)
+        stack.push_async_callback(log.close)
+        threads = _ThreadGroups(Threads("retrieval", RETRIEVAL_THREADS), Threads("documents", DOCUMENT_THREADS))
+        stack.callback(threads.close)
+        parts = _parts(settings, embedded, log, threads)
+        stack.callback(parts.masking.close)
+        await parts.masking.warm_up()
+        await parts.search.ping()
+        await parts.runner.fail_abandoned(everything=_is_sole_owner(settings))
+        await stack.enter_async_context(_sweeping(parts.runner))
+        stack.push_async_callback(parts.runner.close, settings.shutdown_grace_seconds)
+        yield parts
+
+
+def service_token(settings: Settings) -> str:
+    """The token callers present. Raises `Misconfigured` when there is none: the service is never open to everybody."""
+    token = settings.service_token.get_secret_value()
+    if not token:
+        raise Misconfigured("service_token_missing", "set HAECHI_SERVICE_TOKEN, or let `make setup` generate one")
+    return token
+
+
+def today_in_korea() -> date:
+    return datetime.now(UTC).astimezone(KOREA).date()
+
+
+def _engine(analysers: Analysers) -> Engine:
+    return ExtractiveEngine(lambda question: [])
+
+
+def _answer_log(settings: Settings) -> AnswerLog:
+    url = settings.redis_url.get_secret_value()
+    if url:
+        return RedisAnswerLog(Redis.from_url(url), settings.answer_log_seconds)
+    return MemoryAnswerLog(settings.answer_log_seconds)
+
+
+def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _ThreadGroups) -> Parts:
+    metrics = Metrics(CollectorRegistry())
+    transactions, longest = embedded.transactions, settings.maximum_question_characters
+    masking = MaskingDesk(embedded.analysers.masker, metrics, settings.masking_timeout_seconds)
+    retriever, threshold = embedded.index.retriever, settings.refusal_threshold
+    search = SearchDesk(masking, retriever, threads.retrieval, today_in_korea, threshold, longest)
+    story = AnswerStory(retriever, embedded.engine, settings.passages_per_answer, threshold, threads.retrieval)
+    patience = settings.answer_timeout_seconds + 2 * ABANDONED_MARGIN_SECONDS + SWEEP_SECONDS
+    return Parts(
+        intake=TurnIntake(transactions, masking, _identities(settings), metrics, longest),
+        runner=AnswerRunner(transactions, story, log, metrics, today_in_korea, settings.answer_timeout_seconds),
+        reader=AnswerReader(transactions, log, settings.stream_heartbeat_seconds, patience),
+        verdicts=VerdictDesk(transactions, masking, metrics, longest),
+        masking=masking,
+        search=search,
+        documents=DocumentDesk(transactions, embedded.ingest, embedded.index, threads.documents),
+        readiness=Readiness(
+            {"database": transactions.ping, "masking": masking.ping, "index": search.ping, "streams": log.ping}
+        ),
+        metrics=metrics,
+    )
+
+
+def _is_sole_owner(settings: Settings) -> bool:
+    # The file database belongs to one process; whatever it finds unfinished at its start, nobody works on.
+    return settings.resolved_database_url.startswith("sqlite")
+
+
+@asynccontextmanager
+async def _sweeping(runner: AnswerRunner) -> AsyncIterator[None]:
+    sweeping = asyncio.create_task(runner.keep_failing_abandoned(SWEEP_SECONDS), name="sweep-abandoned-answers")
+    try:
+        yield
+    finally:
+        sweeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await sweeping
+
+
+def _identities(settings: Settings) -> Identities:
+    key = settings.identity_key.get_secret_value()
+    if not key:
+        raise Misconfigured("identity_key_missing", "set HAECHI_IDENTITY_KEY, or let `make setup` generate one")
+    return Identities(key.encode())

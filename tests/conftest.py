@@ -1,0 +1,238 @@
+"""Real parts for tests: a private PostgreSQL, a Redis server, the masker and analyser loaded once, the service itself.
+
+A part that this machine lacks is skipped by name, never replaced by a mock.
+"""
+
+import asyncio
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+import redis
+import uvicorn
+from sqlalchemy import Engine
+
+from llm_service import wiring
+from llm_service.answering.parts import Parts
+from llm_service.app import create_app
+from llm_service.client import LlmServiceClient
+from llm_service.settings import Settings
+from llm_service.store.models import Base
+from llm_service.store.session import open_database
+
+POSTGRES_PROGRAMS = Path("/usr/lib/postgresql")
+SERVER_START_SECONDS = 30
+SERVICE_TOKEN = "test-service-token-of-more-than-32-characters"
+IDENTITY_KEY = "test-identity-key-of-more-than-32-characters"
+REDIS_PASSWORD = "test-redis-password"
+
+MakeSettings = Callable[..., Settings]
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A cluster of its own on a socket in a temporary directory."""
+
+    directory: Path
+
+    def url(self, database: str) -> str:
+        return f"postgresql://haechi@/{database}?host={self.directory}"
+
+    def execute(self, statement: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement)
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """The service listening on a loopback port, its parts, and a client that holds the token."""
+
+    url: str
+    parts: Parts
+    client: LlmServiceClient
+    database: Engine
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A private cluster without durability; PostgreSQL refuses to run as root, so root lends it to user postgres."""
+    programs = sorted(POSTGRES_PROGRAMS.glob("*/bin"), key=lambda path: int(path.parent.name))
+    if not programs:
+        pytest.skip("PostgreSQL's server programs are missing: apt-get install postgresql")
+    owner = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    directory = Path(tempfile.mkdtemp(prefix="haechi-postgres-"))
+    shutil.chown(directory, owner)
+    data = directory / "data"
+
+    def run(program: str, *arguments: str) -> None:
+        # The server keeps whatever output it inherits open, so it is given none.
+        subprocess.run(
+            [programs[-1] / program, *arguments],
+            user=owner if os.geteuid() == 0 else None,
+            cwd=directory,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+            timeout=SERVER_START_SECONDS * 2,
+        )
+
+    run("initdb", "-D", str(data), "-U", "haechi", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
+    options = f"-c listen_addresses= -k {directory} -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
+    run("pg_ctl", "-D", str(data), "-w", "-t", str(SERVER_START_SECONDS), "-o", options, "start")
+    try:
+        yield PostgresServer(directory)
+    finally:
+        run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a Redis server process with a password, on a free port."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is missing: apt-get install redis-server")
+    port = _free_port()
+    process = subprocess.Popen(
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--requirepass", REDIS_PASSWORD]
+        + ["--save", "", "--appendonly", "no", "--dir", str(tmp_path_factory.mktemp("redis"))],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"redis://:{REDIS_PASSWORD}@127.0.0.1:{port}/0"
+    try:
+        _wait_for_redis(url)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """The Redis server, emptied."""
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database with the schema: a SQLite file, and a database of the PostgreSQL server."""
+    if request.param == "sqlite":
+        yield _with_schema(f"sqlite:///{tmp_path / 'haechi.db'}")
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    name = f"test_{uuid4().hex}"
+    server.execute(f"CREATE DATABASE {name}")
+    yield _with_schema(server.url(name))
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Engine]:
+    engine = open_database(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def make_settings(database_url: str, tmp_path: Path) -> MakeSettings:
+    """Settings of one test's service; keywords change single ones."""
+
+    def make(**changes: object) -> Settings:
+        defaults: dict[str, object] = {
+            "home": tmp_path,
+            "database_url": database_url,
+            "service_token": SERVICE_TOKEN,
+            "identity_key": IDENTITY_KEY,
+            "shutdown_grace_seconds": 0,
+        }
+        return Settings(**{**defaults, **changes})  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def analysers() -> wiring.Analysers:
+    """The real masker and the real Korean analysis; they take seconds to load, so they are loaded once."""
+    return wiring.load_analysers()
+
+
+@pytest.fixture
+def run_service() -> Callable[..., AbstractAsyncContextManager[RunningService]]:
+    """Runs the application under uvicorn on a free loopback port until the block ends."""
+    return _run_service
+
+
+@pytest.fixture
+async def service(make_settings: MakeSettings, analysers: wiring.Analysers) -> AsyncIterator[RunningService]:
+    """The service with default settings and nothing ingested."""
+    async with _run_service(make_settings(), analysers) as running:
+        yield running
+
+
+@asynccontextmanager
+async def _run_service(settings: Settings, analysers: wiring.Analysers) -> AsyncIterator[RunningService]:
+    app = create_app(settings, lambda: wiring.open_parts(settings, analysers))
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1
+    )
+    server = _LoopServer(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        if serving.done():
+            await serving
+        await asyncio.sleep(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    client = LlmServiceClient(url, SERVICE_TOKEN)
+    database = open_database(settings.resolved_database_url)
+    try:
+        yield RunningService(url, app.state.parts, client, database)
+    finally:
+        await client.close()
+        database.dispose()
+        server.should_exit = True
+        await serving
+
+
+class _LoopServer(uvicorn.Server):
+    """uvicorn inside the test's own loop: signals stay pytest's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _with_schema(url: str) -> str:
+    engine = open_database(url)
+    Base.metadata.create_all(engine)
+    engine.dispose()
+    return url
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for_redis(url: str) -> None:
+    # redis-py itself waits between attempts; refused connections are all that is retried.
+    retry = redis.retry.Retry(redis.backoff.ConstantBackoff(0.05), SERVER_START_SECONDS * 20)
+    with redis.Redis.from_url(url, retry=retry, retry_on_error=[redis.ConnectionError]) as client:
+        client.ping()
