@@ -17,6 +17,7 @@ MAX_PASSAGE_CHARACTERS = 800
 MAX_SHEET_PASSAGE_CHARACTERS = 400
 """Rows of a sheet are cited by number: fewer of them together keep the citation exact."""
 MAX_HEADER_CHARACTERS = 300
+SHEET_FORMATS = {"csv", "qa", "xlsx"}
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,15 @@ class _Section:
     heading_path: tuple[str, ...]
     blocks: tuple[Block, ...]
     question: str | None = None
+    in_sheet: bool = False
 
 
 def draft_sections(document: LoadedDocument, title: str, labels: Labels) -> list[PassageDraft]:
     """Passages in reading order."""
     drafts: list[PassageDraft] = []
-    for section in _sections(document.blocks, title):
+    in_sheet = document.format in SHEET_FORMATS
+    for found in _sections(document.blocks, title):
+        section = replace(found, in_sheet=in_sheet)
         parts = list(_parts(section))
         parent = len(drafts) if len(parts) > 1 else None
         for part in parts:
@@ -41,10 +45,7 @@ def draft_sections(document: LoadedDocument, title: str, labels: Labels) -> list
 
 def _draft(section: _Section, part: Sequence[Block], title: str, labels: Labels) -> PassageDraft:
     first = part[0]
-    rows = [block.row for block in part if block.row is not None and (block.sheet or block.page is None)]
-    in_sheet = (
-        section.question is not None or first.sheet is not None or (first.kind == "row" and first.columns is None)
-    )
+    rows = [block.row for block in part if block.row is not None] if section.in_sheet else []
     path = section.heading_path if section.question is None else (*section.heading_path, section.question)
     header = " ".join((title, *path))
     return PassageDraft(
@@ -56,7 +57,7 @@ def _draft(section: _Section, part: Sequence[Block], title: str, labels: Labels)
             page=first.page,
             slide=first.slide,
             sheet=first.sheet,
-            rows=(min(rows), max(rows)) if rows and in_sheet else None,
+            rows=(min(rows), max(rows)) if rows else None,
         ),
         heading_path=path,
         page=first.page,
@@ -110,10 +111,7 @@ def _names(path: Sequence[tuple[int, str]], title: str) -> tuple[str, ...]:
 
 
 def _parts(section: _Section) -> Iterator[list[Block]]:
-    in_sheet = section.blocks[0].sheet is not None or (
-        section.blocks[0].kind == "row" and section.blocks[0].columns is None
-    )
-    limit = MAX_SHEET_PASSAGE_CHARACTERS if in_sheet else MAX_PASSAGE_CHARACTERS
+    limit = MAX_SHEET_PASSAGE_CHARACTERS if section.in_sheet else MAX_PASSAGE_CHARACTERS
     pieces = [
         replace(block, text=piece) if piece != block.text else block
         for block in section.blocks

@@ -81,10 +81,10 @@ def is_repealing_act(document: LoadedDocument) -> bool:
     return len(articles) == 1 and articles[0].number == "제0조" and any(_REPEALS in line for line in articles[0].lines)
 
 
-def draft_statute(document: LoadedDocument, title: str, labels: Labels) -> list[PassageDraft]:
+def draft_articles(blocks: Sequence[Block], title: str, labels: Labels) -> list[PassageDraft]:
     """The articles in force, in order; each draft knows its article, 항, title and chapter."""
     drafts: list[PassageDraft] = []
-    for article in articles_of(document.blocks):
+    for article in articles_of(blocks):
         parts = _parts(article)
         parent = len(drafts) if len(parts) > 1 else None
         for part in parts:

@@ -40,7 +40,7 @@ def row_blocks(numbered: Sequence[tuple[int, list[str]]], sheet: str | None = No
         return
     headed = len(numbered) > 1 and is_heading_row([name for name in names if name] or [""])
     for number, row in numbered[1:] if headed else numbered:
-        text = "\n".join(_named_lines(names, row)) if headed else " | ".join(filter(None, row))
+        text = " | ".join(_named_values(names, row) if headed else filter(None, row))
         if text:
             yield Block("row", text, sheet=sheet, row=number, table=1, columns=None)
 
@@ -74,7 +74,7 @@ def _questions(
             yield Block("paragraph", text, sheet=sheet, row=number)
 
 
-def _named_lines(names: Sequence[str], row: Sequence[str]) -> Iterator[str]:
+def _named_values(names: Sequence[str], row: Sequence[str]) -> Iterator[str]:
     for index, cell in enumerate(row):
         if cell:
             yield f"{names[index]}: {cell}" if index < len(names) and names[index] else cell

@@ -15,6 +15,14 @@ LOADERS = {
     ".tsv": "delimited",
     ".pdf": "pdf",
     ".docx": "word",
+    ".xlsx": "spreadsheet",
+    ".pptx": "slides",
+    ".html": "web",
+    ".htm": "web",
+    ".hwpx": "hangul",
+    ".hwp": "hangul",
+    ".odt": "opendocument",
+    ".eml": "mail",
 }
 PDF_MAGIC_WITHIN_BYTES = 1024
 
