@@ -71,6 +71,7 @@ class PhoneFile(_File):
 
 class Surnames(_File):
     one_syllable: Words
+    also_words: Words
     two_syllables: Words
 
 

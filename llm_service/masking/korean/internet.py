@@ -28,7 +28,7 @@ _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _V4 = re.compile(rf"(?<![0-9.])(?:{_OCTET}{_V4_DOT}){{3}}{_OCTET}(?![0-9]|\.[0-9])")
 _V6 = re.compile(r"(?<![0-9A-Za-z:])(?:[0-9A-Fa-f]{1,4}:{1,2}|::){2,8}[0-9A-Fa-f]{0,4}(?:%[a-z0-9]+)?(?![0-9A-Za-z:])")
 _VERSION_BEFORE = re.compile(
-    r"(?:버전|버젼|version|Version|VERSION|ver\.?|Ver\.?|v|V|빌드|build|펌웨어|릴리스|패치)[\s:=은는이가]{0,3}$"
+    r"(?:버전|버젼|version|Version|VERSION|ver\.?|Ver\.?|(?<![A-Za-z])[vV]|빌드|build|펌웨어|릴리스|패치)[\s:=은는이가]{0,4}$"
 )
 _VERSION_AFTER = re.compile(r"\s?(?:버전|버젼|version|Version|빌드|패치|으?로\s?업데이트|릴리스)")
 

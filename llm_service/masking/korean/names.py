@@ -19,9 +19,10 @@ from llm_service.masking.rules import NameFile
 # Points. A candidate needs ENOUGH; the figures were set on the evaluation sets of benchmarks/pii and on Korean prose.
 ENOUGH = 3.0
 UNKNOWN_TO_KIWI, PROPER_NOUN, KNOWN_WORD, OTHER_WORD = 2.5, 2.5, -2.5, -3.0
-SPLIT_INTO_SYLLABLES, HOLDS_A_WORD, HOLDS_A_VERB = 0.5, -0.7, -1.0
-LISTED_GIVEN_NAME, WORD_NAME, NAME_SYLLABLES, ONE_NAME_SYLLABLE, NO_NAME_SYLLABLE = 3.0, 1.0, 1.5, -0.5, -2.0
-LABEL, HONORIFIC, LABEL_AND_HONORIFIC, BELONGING, INTRODUCTION, BESIDE_A_NUMBER, BESIDE_A_NAME = 2.0, 2.0, 1.0, 1.0, 1.5, 1.0, 1.0
+SPLIT_INTO_SYLLABLES, HOLDS_A_WORD, HOLDS_A_VERB, WORD_AND_ENDING = 0.5, -0.5, -1.0, -3.0
+LISTED_GIVEN_NAME, WORD_NAME, AMBIGUOUS_WORD_NAME, NAME_SYLLABLES, ONE_NAME_SYLLABLE, NO_NAME_SYLLABLE = 3.0, 2.5, 1.0, 1.5, -0.5, -2.0
+LABEL, STRICT_LABEL, HONORIFIC, LABEL_AND_HONORIFIC, BELONGING, INTRODUCTION = 2.0, 1.0, 2.0, 1.0, 1.0, 1.5
+BESIDE_A_NUMBER, BESIDE_A_NAME, A_FIELD_OF_ITS_OWN = 1.5, 1.0, 0.5
 STANDS_FREE, TWO_SYLLABLES, BEFORE_A_PRODUCT = 0.5, -1.0, -2.5
 
 _RUN = re.compile(r"[가-힣]{2,}")
@@ -37,6 +38,10 @@ _SPACED_NAME = re.compile(
     r"(?<![가-힣])(?P<surname>[가-힣])(?P<gap>[ .·ㆍ_*/,-]{1,2}|\n)(?P<first>[가-힣])(?P<gap2>[ .·ㆍ_*/,-]{1,2}|\n)(?P<last>[가-힣])(?P<behind>[가-힣]{0,6})"
 )
 _SURNAME_APART = re.compile(r"(?<![가-힣])(?P<surname>[가-힣]{1,2})[ \n](?P<given>[가-힣]{2})(?P<behind>[가-힣]{0,6})")
+_NUMERAL = re.compile(r"[일이삼사오육칠팔구십백천만억조영공]+")
+_WORD_ENDING = "율률금인자액권료비식법점증서환품범일형론기"
+_FIELD_BEFORE = re.compile(r"(?:^|[:/|,(\[\n]\s?)$")
+_FIELD_BEHIND = re.compile(r"\s?[/|,()\n]|$")
 _PLACE_ENDING = re.compile(r"(?:시|군|구|동|읍|면|리|도|역|산|강|섬|항|로|국|주)$")
 _LATIN_SYLLABLE = r"(?:[bcdfghjkmnprstwy]{0,2}(?:yeo|yae|eo|eu|ae|ui|oo|ee|ou|wa|wo|we|wi|ya|ye|yo|yu|a|e|i|o|u|y)(?:ng|n|m|k|l|p|b|h|t|r)?)"
 
@@ -56,13 +61,15 @@ class PersonRecogniser(KoreanRecogniser):
     def __init__(self, names: NameFile) -> None:
         super().__init__()
         self._names = names
+        short = {label for label in names.labels if len(label) == 1}
+        long = names.labels - short
         self._label_before = re.compile(
-            rf"(?:{_any_of(names.labels)})(?:님께서는|님께서|님은|님이|님|은|는|이|가|의|을|를|인|에게|께)?\s{{0,2}}(?:[:=\-/(\[\"'·,>|]\s{{0,2}}){{0,2}}$"
+            rf"(?:{_any_of(long)}|(?<![가-힣])(?:{_any_of(short)}))(?:님께서는|님께서|님은|님이|님|은|는|이|가|의|을|를|인|에게|께)?\s{{0,2}}(?:[:=\-/(\[\"'·,>|]\s{{0,2}}){{0,2}}$"
         )
         self._strict_label_before = re.compile(rf"(?:{_any_of(names.strict_labels)})(?:은|는|이|가)?\s{{0,2}}[:=\-/(]?\s{{0,2}}$")
         self._honorific_behind = re.compile(rf"\s?(?:{_any_of(names.honorifics | names.titles)})")
         self._belonging_behind = re.compile(rf"(?:의\s?|\s|)(?:{_any_of(names.belongings)})")
-        self._product_behind = re.compile(rf"\s?(?:{_any_of(names.products)})")
+        self._product_behind = re.compile(rf"\s?(?:{_any_of(names.products)})(?!장)")
         self._latin = _latin_names(names)
 
     def find(self, reading: Reading) -> Iterator[Finding]:
@@ -102,15 +109,16 @@ class PersonRecogniser(KoreanRecogniser):
 
     def _points(self, text: str, start: int, end: int, run_end: int, inside: Sequence[Morpheme]) -> float:
         value, behind = text[start:end], text[end : end + 12]
-        if value in self._names.not_persons or text[start:run_end] in self._names.not_persons:
+        if value in self._names.not_persons or text[start:run_end] in self._names.not_persons or _NUMERAL.fullmatch(value):
             return 0.0
         honorific = self._honorific_behind.match(behind) is not None
         if end < run_end and not honorific and not _PARTICLES.match(behind) and not self._belonging_behind.match(behind):
             return 0.0
         label = self._label_before.search(text[max(0, start - 16) : start]) is not None
         cues = self._cue_points(text, start, behind, label, honorific)
-        form = _form_points(value, start, end, inside, cued=label or honorific)
-        return form + self._given_points(value, behind) + cues + STANDS_FREE + (TWO_SYLLABLES if len(value) == 2 else 0.0)
+        surname_length = self._surname_length(value)
+        form = _form_points(text, (start, start + surname_length, end), inside, cued=label or honorific)
+        return form + self._given_points(value[:surname_length], value[surname_length:], behind) + cues + STANDS_FREE + (TWO_SYLLABLES if len(value) == 2 else 0.0)
 
     def _cue_points(self, text: str, start: int, behind: str, label: bool, honorific: bool) -> float:
         points = LABEL * label + HONORIFIC * honorific + LABEL_AND_HONORIFIC * (label and honorific)
@@ -119,24 +127,31 @@ class PersonRecogniser(KoreanRecogniser):
         if _INTRODUCTION_BEFORE.search(text[max(0, start - 8) : start]):
             points += INTRODUCTION
         elif start == 0 and _INTRODUCTION_BEHIND.match(behind):
-            points += BESIDE_A_NUMBER
+            points += A_FIELD_OF_ITS_OWN
         if _NUMBER_BESIDE.match(behind):
             points += BESIDE_A_NUMBER
+        head = text[max(0, start - 16) : start]
+        if _FIELD_BEFORE.search(head) and _FIELD_BEHIND.match(behind):
+            points += A_FIELD_OF_ITS_OWN
+        if label and self._strict_label_before.search(head):
+            points += STRICT_LABEL
         return points
 
-    def _given_points(self, value: str, behind: str) -> float:
+    def _surname_length(self, value: str) -> int:
+        return 2 if len(value) > 2 and value[:2] in self._names.surnames.two_syllables else 1
+
+    def _given_points(self, surname: str, given: str, behind: str) -> float:
         names = self._names
-        surname_length = 2 if value[:2] in names.surnames.two_syllables and len(value) > 2 else 1
-        given = value[surname_length:]
         if given in names.word_names:
-            listed = LISTED_GIVEN_NAME if given in names.given_names else WORD_NAME
-            return listed + (BEFORE_A_PRODUCT - WORD_NAME if self._product_behind.match(behind) else 0.0)
+            if self._product_behind.match(behind):
+                return BEFORE_A_PRODUCT
+            return AMBIGUOUS_WORD_NAME if surname in names.surnames.also_words else WORD_NAME
         if len(given) == 1:
             return 1.0 if given in names.given_names else (0.0 if given in names.given_syllables.last else -1.0)
         if given in names.given_names:
             return LISTED_GIVEN_NAME
         good = (given[0] in names.given_syllables.first) + (given[1] in names.given_syllables.last)
-        return (NO_NAME_SYLLABLE, ONE_NAME_SYLLABLE, NAME_SYLLABLES)[good] + (0.5 if surname_length == 2 else 0.0)
+        return (NO_NAME_SYLLABLE, ONE_NAME_SYLLABLE, NAME_SYLLABLES)[good] + (0.5 if len(surname) == 2 else 0.0)
 
     # --- foreign names in Hangul, and names broken up
 
@@ -146,15 +161,23 @@ class PersonRecogniser(KoreanRecogniser):
         previous: Candidate | None = None
         for morpheme in reading.morphemes:
             length = morpheme.end - morpheme.start
-            if morpheme.known or morpheme.tag not in ("NNP", "NNG") or length < 2:
-                continue
             head = text[max(0, morpheme.start - 14) : morpheme.start]
+            if morpheme.tag not in ("NNP", "NNG") or length < 2 or (morpheme.known and not self._could_be_foreign(morpheme, head)):
+                continue
             introduced = _INTRODUCTION_BEFORE.search(head) and _INTRODUCTION_BEHIND.match(text, morpheme.end)
             addressed = re.match(r"\s?(?:님|씨)(?![가-힣]{2})", text[morpheme.end : morpheme.end + 6])
             follows = previous is not None and text[previous.end : morpheme.start] == " "
             if length >= 3 and (self._strict_label_before.search(head) or introduced or addressed) or follows:
                 previous = Candidate(morpheme.start, morpheme.end, ENOUGH)
                 yield previous
+
+    def _could_be_foreign(self, morpheme: Morpheme, head: str) -> bool:
+        """Kiwi knows many foreign names (제임스) and tags them as proper nouns, like places and companies."""
+        if morpheme.tag != "NNP" or morpheme.end - morpheme.start < 3 or morpheme.form in self._names.not_persons:
+            return False
+        if _PLACE_ENDING.search(morpheme.form) or morpheme.form.endswith(tuple(self._names.not_person_endings)):
+            return False
+        return bool(_INTRODUCTION_BEFORE.search(head) or re.search(r"(?:성명|이름|성함|고객명)(?:은|는|이|가)?\s?:?\s?$", head))
 
     def _broken_up(self, text: str) -> Iterator[Candidate]:
         """Names with a separator between all syllables (김 민 지) or behind the surname (김 민지)."""
@@ -214,8 +237,9 @@ def _inside(morphemes: Sequence[Morpheme], starts: Sequence[int], start: int, en
     return inside
 
 
-def _form_points(value: str, start: int, end: int, inside: Sequence[Morpheme], *, cued: bool) -> float:
-    """What Kiwi's reading of the stretch says about its being a name."""
+def _form_points(text: str, cuts: tuple[int, int, int], inside: Sequence[Morpheme], *, cued: bool) -> float:
+    """What Kiwi's reading of the stretch says about its being a name; `cuts` are where surname, given name and the rest begin."""
+    start, given_start, end = cuts
     if not inside:
         return 0.0
     first = inside[0]
@@ -228,13 +252,27 @@ def _form_points(value: str, start: int, end: int, inside: Sequence[Morpheme], *
             return OTHER_WORD
         if first.tag == "NNG":
             return KNOWN_WORD
-        return 0.0 if _PLACE_ENDING.search(value) and not cued else PROPER_NOUN - (1.0 if len(value) == 2 else 0.0)
-    words = [m for m in inside if m.known and m.end - m.start >= 2 and m.tag[0] in "NVMX"]
+        return 0.0 if _PLACE_ENDING.search(text[start:end]) and not cued else PROPER_NOUN - (1.0 if end - start == 2 else 0.0)
+    parts = {(start, given_start), (given_start, end)}
+    if inside[-1].tag[0] in "JEX" and end - start == 2:
+        return OTHER_WORD
+    words = [m for m in inside if m.known and m.end - m.start >= 2 and m.tag[0] in "NVMX" and (m.start, m.end) not in parts]
     crossing = [m for m in words if m.start < start or m.end > end]
     verbs = [m for m in inside if m.tag[0] == "V" or m.tag == "ETM"]
     if not words and not verbs:
         return SPLIT_INTO_SYLLABLES
-    return HOLDS_A_WORD * len(words) + HOLDS_A_WORD * len(crossing) + HOLDS_A_VERB * bool(verbs)
+    if _is_word_and_ending(words, inside, start, end):
+        return WORD_AND_ENDING / 2 if cued else WORD_AND_ENDING
+    against = HOLDS_A_WORD * (len(words) + len(crossing)) + HOLDS_A_VERB * bool(verbs)
+    return against / 2 if cued else against
+
+
+def _is_word_and_ending(words: Sequence[Morpheme], inside: Sequence[Morpheme], start: int, end: int) -> bool:
+    """A dictionary word with a particle, a suffix or a noun ending behind it (문서로, 공정화, 예대율)."""
+    first, last = inside[0], inside[-1]
+    if first not in words or first.start != start or first.tag != "NNG" or first is last:
+        return False
+    return last.tag[0] in "JEVX" or (last.start == end - 1 and last.form[:1] in _WORD_ENDING)
 
 
 def _ends_well(behind: str) -> bool:
