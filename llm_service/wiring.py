@@ -141,7 +141,7 @@ def today_in_korea() -> date:
 
 
 def _engine(analysers: Analysers) -> Engine:
-    return ExtractiveEngine(lambda question: [])
+    return ExtractiveEngine(analysers.lexical.question_words)
 
 
 def _answer_log(settings: Settings) -> AnswerLog:

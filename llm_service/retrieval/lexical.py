@@ -26,7 +26,7 @@ RULES_VERSION = 1
 """Raised whenever passages would get other terms than before; every generation of the index is rebuilt then."""
 
 PAIR_WEIGHT = 0.3
-SYNONYM_WEIGHT = 0.4
+SYNONYM_WEIGHT = 0.5
 ASKING_WEIGHT = 0.1
 HISTORY_WEIGHT = 0.5
 SHORT_QUESTION_UNITS = 2
@@ -77,6 +77,14 @@ class Unit(NamedTuple):
     weight: float
     is_noun: bool
     meant: tuple[tuple[int, ...], ...] = ()
+
+
+class QuestionWord(NamedTuple):
+    """A word of a question as it is written, its weight, and the wordings (several words each) that mean the same."""
+
+    form: str
+    weight: float
+    meant: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -159,6 +167,22 @@ class Lexical:
         points_back = any(word.form in self._vocabulary.follow_up_words for word in words[:2])
         return QuestionTerms(kiwi, dict.fromkeys(char, 1.0), units, articles, points_back)
 
+    def question_words(self, question: MaskedText) -> tuple[QuestionWord, ...]:
+        """The words of a question, each once, for whoever looks for them in text instead of in the index."""
+        text = PLACEHOLDER.sub(" ", question)
+        words = self._words(self._kiwi.tokenize(text))[:MAXIMUM_QUESTION_UNITS]
+        meant: dict[str, list[tuple[str, ...]]] = {}
+        for rule, positions in self._matching_rules(words, text):
+            for position in positions:
+                meant.setdefault(words[position].form, []).extend(rule.meant)
+        return tuple(
+            QuestionWord(form, ASKING_WEIGHT if self._asks(form) else 1.0, tuple(dict.fromkeys(meant.get(form, ()))))
+            for form in dict.fromkeys(word.form for word in words)
+        )
+
+    def _asks(self, form: str) -> bool:
+        return form in self._vocabulary.question_words or form in self._vocabulary.follow_up_words
+
     def _passage_terms(self, header: str, text: str, tokens: Iterable[Any]) -> PassageTerms:
         words = self._words(tokens)
         counts: Counter[str] = Counter(word.form for word in words)
@@ -198,7 +222,7 @@ class Lexical:
         units: dict[int, Unit] = {}
         for position, word in enumerate(words):
             term = term_id(word.form)
-            asking = word.form in self._vocabulary.question_words or word.form in self._vocabulary.follow_up_words
+            asking = self._asks(word.form)
             known = units.get(term)
             wordings = tuple(dict.fromkeys((*(known.meant if known else ()), *meant.get(position, ()))))
             units[term] = Unit(term, ASKING_WEIGHT if asking else 1.0, word.tag in NOUN_TAGS, wordings)
