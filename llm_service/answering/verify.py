@@ -1,21 +1,45 @@
-"""Checks an answer sentence by sentence against the passages it cites. Knows no engine and no channel."""
+"""Checks an answer sentence by sentence against the passages it cites: quantities, polarity, and whether they carry it.
 
-import re
+Knows no engine and no channel; what happens to a sentence that fails is decided by the story.
+"""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from llm_service.answering.evidence import (
+    Chain,
+    Evidence,
+    Sentence,
+    bigrams_of,
+    chain_of,
+    evidence_of,
+    sentences_of,
+    squeezed,
+)
+from llm_service.answering.polarity import contradicts, predicates_of, swapped_opposites
+from llm_service.answering.quantities import Quantity, quantities_of
 from llm_service.answering.segments import CITATION
 from llm_service.masked import MaskedText
 from llm_service.retrieval.candidate import Candidate
 
-Failure = Literal["uncited", "quantity_not_in_source", "polarity_not_in_source", "not_carried"]
+Failure = Literal["uncited", "quantity_not_in_source", "bound_not_in_source", "polarity_not_in_source", "not_carried"]
+
 LEAST_ENTAILMENT: Final = 0.5
+# A sentence this near to one of the source is that sentence, slightly changed: then its ending must be the source's.
+_SAME_SENTENCE: Final = 0.75
+_MEASURED_KINDS: Final = frozenset(("amount", "rate", "date", "time", "period", "count", "age"))
+_NUMERAL_CHARACTERS: Final = "0123456789,.십백천만억조"
+# Below this the nearest sentence of the source says nothing about this one.
+_RELATED_SENTENCE: Final = 0.4
 
 
 @dataclass(frozen=True)
 class SentenceVerdict:
-    """What the check found for one sentence. `unsupported` names the kinds of quantities that stand in no source."""
+    """What the check found for one sentence. `unsupported` names the kinds of its quantities that stand in no source.
+
+    `cited` holds passage ids, `rewritten` says that this is the engine's second attempt.
+    """
 
     sentence: MaskedText
     passed: bool
@@ -29,53 +53,137 @@ class SentenceVerdict:
 class Entailment(Protocol):
     """How far the passages carry a sentence, 0 to 1: a lexical score here; an NLI model fits the same slot."""
 
-    def score(self, sentence: str, passages: Sequence[str]) -> float: ...
+    def score(self, sentence: str, passages: Sequence[Candidate]) -> float: ...
 
 
 class LexicalEntailment:
-    """Share of the sentence's character bigrams that occur in the passages."""
+    """Share of the sentence's letter pairs that occur in the passages.
 
-    def score(self, sentence: str, passages: Sequence[str]) -> float:
-        bigrams = _bigrams(sentence)
-        if not bigrams:
+    A sentence in another script than its passages shares none; letters cannot judge it, so it scores 1 and is left to
+    its quantities.
+    """
+
+    def score(self, sentence: str, passages: Sequence[Candidate]) -> float:
+        said = bigrams_of(sentence)
+        held = frozenset[str]().union(
+            *(known.bigrams for passage in passages for known in evidence_of(passage).sentences)
+        )
+        if not said or _is_hangul(said) != _is_hangul(held):
             return 1.0
-        held = frozenset[str]().union(*map(_bigrams, passages))
-        return len(bigrams & held) / len(bigrams)
+        return len(said & held) / len(said)
 
 
 class Verifier:
-    """Says for every sentence of a segment whether the cited passages carry it."""
+    """Says of every sentence whether the passages it cites bear it out."""
 
     def __init__(self, entailment: Entailment | None = None, least_entailment: float = LEAST_ENTAILMENT) -> None:
         self._entailment = entailment or LexicalEntailment()
         self._least_entailment = least_entailment
 
     def check(self, segment: str, cited: Sequence[Candidate], question: str) -> tuple[SentenceVerdict, ...]:
-        """A verdict for each sentence of the segment, in order."""
-        return tuple(self._verdict(sentence, cited, question) for sentence in sentences_of(segment))
+        """A verdict for each sentence of a segment, in order. What the question says may be repeated in the answer."""
+        return tuple(self._verdict(sentence, cited, question) for sentence in sentences_of(CITATION.sub("", segment)))
 
     def _verdict(self, sentence: str, cited: Sequence[Candidate], question: str) -> SentenceVerdict:
-        failures: list[Failure] = []
-        score = self._entailment.score(sentence, [passage.text for passage in cited]) if cited else 0.0
-        if not cited:
-            failures.append("uncited")
-        elif score < self._least_entailment:
-            failures.append("not_carried")
+        evidence = [evidence_of(passage) for passage in cited]
         ids = tuple(passage.passage_id for passage in cited)
-        return SentenceVerdict(MaskedText(sentence), not failures, tuple(failures), (), round(score, 3), ids)
+        if any(_stands_in(squeezed(sentence), known.squeezed) for known in evidence):
+            return SentenceVerdict(MaskedText(sentence), True, (), (), 1.0, ids)
+        if not evidence:
+            return SentenceVerdict(MaskedText(sentence), False, ("uncited",), (), 0.0, ids)
+        found = _Comparison(sentence, evidence)
+        unsupported = found.unsupported(quantities_of(question))
+        score = self._entailment.score(sentence, cited)
+        failures: list[Failure] = ["quantity_not_in_source"] if unsupported else []
+        if found.bound_changed:
+            failures.append("bound_not_in_source")
+        if found.polarity_changed:
+            failures.append("polarity_not_in_source")
+        if score < self._least_entailment:
+            failures.append("not_carried")
+        return SentenceVerdict(MaskedText(sentence), not failures, tuple(failures), unsupported, round(score, 3), ids)
 
 
-_SENTENCE_END: Final = re.compile(r"(?<=[^\s\d.])[.!?](?=[\s”’\"]|$)|\n")
+class _Comparison:
+    """One sentence held against the sources it cites, and against the one sentence of theirs that comes nearest."""
+
+    def __init__(self, sentence: str, evidence: Sequence[Evidence]) -> None:
+        said = bigrams_of(sentence)
+        known = [source for passage in evidence for source in passage.sentences]
+        nearest = max(known, key=lambda source: len(said & source.bigrams), default=Sentence("", said))
+        self._overlap = len(said & nearest.bigrams) / len(said) if said else 0.0
+        self._sentence = sentence
+        self._nearest = nearest.text
+        self._evidence = evidence
+        self._quantities = quantities_of(sentence)
+        self._is_nearest_changed = self._overlap >= _SAME_SENTENCE
+
+    def unsupported(self, asked: Sequence[Quantity]) -> tuple[str, ...]:
+        """The kinds of quantities that stand neither in the sources nor in the question.
+
+        In what is a sentence of the source, slightly changed, a quantity must be that sentence's: the right amount of
+        the next paragraph is the wrong amount here.
+        """
+        repeated = {(quantity.kind, quantity.value) for quantity in asked}
+        here = {(quantity.kind, quantity.value) for quantity in quantities_of(self._nearest)}
+        kinds_here = {kind for kind, _ in here} & _MEASURED_KINDS if self._is_nearest_changed else set()
+        failed = []
+        for quantity in self._quantities:
+            key = (quantity.kind, quantity.value)
+            held = key in here if quantity.kind in kinds_here else any(_bears_out(e, quantity) for e in self._evidence)
+            if not held and key not in repeated:
+                failed.append(quantity.kind)
+        return tuple(dict.fromkeys(failed))
+
+    @property
+    def bound_changed(self) -> bool:
+        """Whether a quantity is bounded otherwise than where it stands in the sources (이상 for 이하)."""
+        nearest = {(quantity.kind, quantity.value): quantity.bound for quantity in quantities_of(self._nearest)}
+        for quantity in self._quantities:
+            key = (quantity.kind, quantity.value)
+            held = frozenset(bound for known in self._evidence for bound in known.bounds.get(key, ()))
+            if self._is_nearest_changed and key in nearest:
+                held = frozenset({nearest[key]})
+            if quantity.bound is not None and held and quantity.bound not in held and None not in held:
+                return True
+        return False
+
+    @property
+    def polarity_changed(self) -> bool:
+        """Whether the nearest sentence of the sources says of the same verb what contradicts this sentence."""
+        if self._overlap < _RELATED_SENTENCE:
+            return False
+        said, sourced = predicates_of(self._sentence), predicates_of(self._nearest)
+        for predicate in said:
+            forces = {known.force for known in sourced if known.verb == predicate.verb}
+            if forces and all(contradicts(predicate.force, force) for force in forces):
+                return True
+        if not self._is_nearest_changed:
+            return False
+        ends_otherwise = bool(said and sourced) and contradicts(said[-1].force, sourced[-1].force)
+        return ends_otherwise or swapped_opposites(self._sentence, self._nearest)
 
 
-def sentences_of(segment: str) -> tuple[str, ...]:
-    """The sentences of a segment without its citation marks."""
-    text = CITATION.sub("", segment)
-    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
-    parts = [text[start:end].strip() for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
-    return tuple(part for part in parts if any(map(str.isalnum, part)))
+def _stands_in(sentence: str, text: str) -> bool:
+    """Whether a text holds a sentence word for word; 5만원 does not stand in 15만원."""
+    place = text.find(sentence)
+    return place == 0 or (place > 0 and not (sentence[0].isalnum() and text[place - 1] in _NUMERAL_CHARACTERS))
 
 
-def _bigrams(text: str) -> frozenset[str]:
-    squeezed = "".join(character for character in text.lower() if character.isalnum())
-    return frozenset(squeezed[place : place + 2] for place in range(len(squeezed) - 1))
+def _bears_out(known: Evidence, quantity: Quantity) -> bool:
+    if quantity.kind == "article":
+        return any(_holds(chain, chain_of(quantity)) for chain in known.chains)
+    if quantity.kind in ("name", "phone"):
+        return quantity.value in known.squeezed or quantity.value in known.squeezed.replace("-", "")
+    if quantity.kind == "number":
+        return quantity.number in known.numbers
+    return (quantity.kind, quantity.value) in known.bounds or quantity.number in known.row_numbers
+
+
+def _holds(chain: Chain, part: Chain) -> bool:
+    """Whether a chain of law contains another as a run of neighbours: 제3조/제2항/제1호 holds 제3조/제2항."""
+    return any(chain[place : place + len(part)] == part for place in range(len(chain) - len(part) + 1))
+
+
+def _is_hangul(bigrams: frozenset[str]) -> bool:
+    return sum("가" <= pair[0] <= "힣" for pair in bigrams) * 4 > len(bigrams)
