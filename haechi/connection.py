@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import httpx
-from bot.gateway.client import GatewayClient
 
 from bot.gateway import app as gateway_app
 from bot.gateway import settings as gateway_settings
+from bot.gateway.client import GatewayClient
 from haechi.secrets import ensure_secrets, read_secret
 from haechi.settings import PlatformSettings
 from llm_service import app as llm_service_app
@@ -68,7 +68,7 @@ async def running_platform(settings: PlatformSettings) -> AsyncIterator[Platform
 
 @asynccontextmanager
 async def _opened_here(settings: PlatformSettings) -> AsyncIterator[Platform]:
-    configure_logging("haechi", "WARNING")
+    configure_logging("haechi", "ERROR")
     ensure_secrets(settings.home)
     token = read_secret(settings.home, "haechi_service_token")
     of_service = load_settings()

@@ -37,10 +37,11 @@ class DocumentFolder:
 
 @dataclass
 class IngestSummary:
-    """What became of the files: how many of each state, and the ones that failed with their reasons."""
+    """What became of the files: how many of each state, how many nobody may see, and what failed with its reason."""
 
     counts: dict[str, int] = field(default_factory=dict)
     passages: int = 0
+    undeclared: int = 0
     failed: list[DocumentReport] = field(default_factory=list)
 
     def add(self, report: DocumentReport) -> None:
@@ -74,7 +75,7 @@ async def ingest_folders(
             progress.update(bar, description=path)
             declared = manifests[folder].declaration(path)
             if declared is None:
-                summary.add(DocumentReport(path, "failed", "audience_undeclared", None, 0))
+                summary.undeclared += 1
             else:
                 summary.add(await _upload(llm_service, path, file, declared))
             progress.advance(bar)
@@ -95,6 +96,8 @@ def report_failures(summary: IngestSummary, console: Console) -> None:
     """One line a failed file, and one line for all."""
     for report in summary.failed:
         console.print(f"  [yellow]{report.state}[/yellow] {report.path}: {report.reason}", highlight=False)
+    if summary.undeclared:
+        console.print(f"[dim]audience.yaml에 없어 건너뜀 / skipped, covered by no line: {summary.undeclared}[/dim]")
     counts = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
     console.print(f"[dim]문서 / documents: {counts}; 새 구절 / new passages: {summary.passages}[/dim]", highlight=False)
 

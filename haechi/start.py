@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot.gateway.client import GatewayAnswer, GatewayError
 from rich.console import Console
 
+from bot.gateway.client import GatewayAnswer, GatewayError
 from haechi.connection import Platform, is_listening, running_platform
 from haechi.ingest import DocumentFolder, ingest_folders
 from haechi.secrets import ensure_secrets, read_secret
@@ -118,7 +118,7 @@ def plan_start(settings: PlatformSettings) -> Plan:
     home = settings.home.resolve()
     ensure_secrets(home)
     rasa_python = find_rasa_python(settings)
-    processes = ("redis", "rasa", "actions", "llm_service", "gateway")
+    processes: tuple[str, ...] = ("redis", "rasa", "actions", "llm_service", "gateway")
     if rasa_python is None:
         processes = tuple(name for name in processes if name not in ("rasa", "actions"))
     return Plan(processes, rasa_python, _environment(settings, home, rasa_python), home / "logs" / "platform.log")

@@ -121,7 +121,7 @@ def load_settings() -> Settings:
 
     Raises `Misconfigured` if production would run on unsafe values.
     """
-    return Settings(_secrets_dir=secrets_directory())  # type: ignore[call-arg]
+    return Settings(_secrets_dir=secrets_directory())
 
 
 def secrets_directory() -> Path | None:

@@ -82,7 +82,7 @@ class GatewaySettings(BaseSettings):
 
 def load_settings() -> GatewaySettings:
     """Settings of this process: variables first, then one file per secret in the secrets directory."""
-    return GatewaySettings(_secrets_dir=_secrets_directory())  # type: ignore[call-arg]
+    return GatewaySettings(_secrets_dir=_secrets_directory())
 
 
 def _secrets_directory() -> Path | None:

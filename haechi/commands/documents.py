@@ -4,7 +4,7 @@ import asyncio
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -60,7 +60,7 @@ async def _ingest(folder: DocumentFolder, console: Console) -> IngestSummary:
         return await ingest_folders(found.llm_service, [folder], console)
 
 
-async def _documents() -> list[dict[str, object]]:
+async def _documents() -> list[dict[str, Any]]:
     async with platform(PlatformSettings()) as found:
         return await found.llm_service.documents()
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from pydantic_settings import BaseSettings
 from rich.console import Console
 from rich.table import Table
 
@@ -43,7 +44,7 @@ def up(
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
-    if not answered.is_cited:
+    if answered.refused or not answered.sources:
         Console(stderr=True).print("[red]the answer cites no source[/red]")
         raise typer.Exit(1)
 
@@ -73,7 +74,7 @@ def settings() -> None:
     typer.echo(settings_page(), nl=False)
 
 
-SETTINGS_CLASSES = {
+SETTINGS_CLASSES: dict[str, type[BaseSettings]] = {
     "The machine and the `haechi` command": PlatformSettings,
     "Gateway": GatewaySettings,
     "llm_service": Settings,
