@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -29,13 +30,14 @@ from llm_service.client import LlmServiceClient, ServiceError
 from llm_service.logs import configure_logging, get_logger
 
 PAGE_DIRECTORY = Path(__file__).with_name("page")
-CODE_BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+CODE_BY_STATUS = {404: "route_not_found", 405: "method_not_allowed", 413: "body_too_large"}
 _log = get_logger("gateway.app")
 
 
-def create_app(settings: GatewaySettings) -> FastAPI:
-    """The gateway as an ASGI app."""
-    llm_service = LlmServiceClient(settings.llm_service_url, settings.service_token.get_secret_value())
+def create_app(settings: GatewaySettings, to_llm_service: httpx.AsyncBaseTransport | None = None) -> FastAPI:
+    """The gateway as an ASGI app. `to_llm_service` stands where the network would be, for services in one process."""
+    token = settings.service_token.get_secret_value()
+    llm_service = LlmServiceClient(settings.llm_service_url, token, to_llm_service)
     rasa = RasaClient(settings.rasa_url, settings.rasa_token.get_secret_value())
     limit = _rate_limit(settings)
     metrics = Metrics()
@@ -129,11 +131,11 @@ def _speak_errors(app: FastAPI, metrics: Metrics) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
         malformed = any(problem["type"] == "json_invalid" for problem in error.errors())
-        return respond("malformed_json", 400) if malformed else respond("invalid_request", 422)
+        return respond("malformed_body", 400) if malformed else respond("invalid_request", 422)
 
     @app.exception_handler(HTTPException)
     async def refused(_request: Request, error: HTTPException) -> JSONResponse:
-        fallback_code = "malformed_json" if error.status_code == 400 else "invalid_request"
+        fallback_code = "malformed_body" if error.status_code == 400 else "invalid_request"
         return respond(CODE_BY_STATUS.get(error.status_code, fallback_code), error.status_code)
 
     @app.exception_handler(Exception)

@@ -35,12 +35,12 @@ def check_question(text: str, maximum_characters: int) -> None:
     if len(text) > maximum_characters:
         raise Declined("text_too_long", 413)
     if not text.strip():
-        raise Declined("empty_text", 422)
+        raise Declined("text_empty", 422)
     if any(_is_unreadable(character) for character in text):
-        raise Declined("binary_text", 422)
+        raise Declined("text_unreadable", 422)
     if not any(unicodedata.category(character)[0] in "LN" for character in text):
-        raise Declined("no_words", 422)
-    for code, pattern in (("command_text", COMMAND), ("markup_text", MARKUP), ("statement_text", STATEMENT)):
+        raise Declined("text_without_words", 422)
+    for code, pattern in (("text_is_command", COMMAND), ("text_is_markup", MARKUP), ("text_is_statement", STATEMENT)):
         if pattern.search(text):
             raise Declined(code, 422)
 

@@ -78,6 +78,7 @@ function draw(view, { event, data }, words) {
       if (data.masked) view.addNote(text("masked"));
       break;
     case "notice":
+      if (data.code === "answer_restated") view.clearWords();
       view.addNote(data.text, data.code);
       break;
     case "sources":

@@ -47,6 +47,11 @@ export class TurnView {
     this.body.append(words);
   }
 
+  clearWords() {
+    this.words = "";
+    this.body.replaceChildren();
+  }
+
   addNote(note, kind = "") {
     this.notes.append(element("p", { className: `note ${kind}` }, note));
   }

@@ -1,7 +1,7 @@
 """A running gateway between a stand-in llm_service and a stand-in Rasa, and a guest who talks to it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -11,9 +11,7 @@ import pytest
 
 from bot.gateway.app import create_app
 from bot.gateway.settings import GatewaySettings
-from tests.bot.gateway.stand_ins import RASA_TOKEN, SERVICE_TOKEN, LlmServiceStandIn, RasaStandIn, served
-
-StartGateway = Callable[..., str]
+from tests.bot.gateway.stand_ins import RASA_TOKEN, SERVICE_TOKEN, LlmServiceStandIn, RasaStandIn, Swap, served
 
 
 @dataclass
@@ -51,46 +49,62 @@ def words(events: list[tuple[int, str, dict[str, Any]]]) -> str:
     return "".join(data["text"] for data in only(events, "token"))
 
 
-@pytest.fixture
-def llm_service() -> LlmServiceStandIn:
-    return LlmServiceStandIn()
+@dataclass
+class Behind:
+    """What stands behind the module's gateway: two servers whose insides every test gets anew."""
+
+    llm_service: Swap
+    rasa: Swap
+    settings: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def behind() -> Iterator[Behind]:
+    llm_service, rasa = Swap(), Swap()
+    with served(llm_service) as llm_service_url, served(rasa) as rasa_url:
+        settings = {
+            "llm_service_url": llm_service_url,
+            "rasa_url": rasa_url,
+            "rasa_token": RASA_TOKEN,
+            "service_token": SERVICE_TOKEN,
+            "session_secret": "a secret that signs the sessions of the tests",
+        }
+        yield Behind(llm_service, rasa, settings)
 
 
 @pytest.fixture
-def rasa() -> RasaStandIn:
-    return RasaStandIn()
+def llm_service(behind: Behind) -> LlmServiceStandIn:
+    stand_in = LlmServiceStandIn()
+    behind.llm_service.inside = stand_in.app()
+    return stand_in
 
 
 @pytest.fixture
-def llm_service_url(llm_service: LlmServiceStandIn) -> Iterator[str]:
-    with served(llm_service.app()) as url:
-        yield url
+def rasa(behind: Behind) -> RasaStandIn:
+    stand_in = RasaStandIn()
+    behind.rasa.inside = stand_in.app()
+    return stand_in
 
 
 @pytest.fixture
-def rasa_url(rasa: RasaStandIn) -> Iterator[str]:
-    with served(rasa.app()) as url:
-        yield url
+def gateway_settings(behind: Behind, llm_service: LlmServiceStandIn, rasa: RasaStandIn) -> dict[str, Any]:
+    """Settings of a gateway before this test's stand-ins."""
+    return behind.settings
 
 
-@pytest.fixture
-def gateway_settings(llm_service_url: str, rasa_url: str) -> dict[str, Any]:
-    return {
-        "llm_service_url": llm_service_url,
-        "rasa_url": rasa_url,
-        "rasa_token": RASA_TOKEN,
-        "service_token": SERVICE_TOKEN,
-        "session_secret": "a secret that signs the sessions of the tests",
-    }
-
-
-@pytest.fixture
-def gateway(gateway_settings: dict[str, Any]) -> Iterator[httpx.Client]:
+@pytest.fixture(scope="module")
+def shared_gateway(behind: Behind) -> Iterator[httpx.Client]:
+    unlimited = {"questions_per_minute_per_address": 10**6, "sessions_per_minute_per_address": 10**6}
     with (
-        served(create_app(GatewaySettings(**gateway_settings))) as url,
+        served(create_app(GatewaySettings(**behind.settings, **unlimited))) as url,
         httpx.Client(base_url=url, trust_env=False, timeout=20) as http,
     ):
         yield http
+
+
+@pytest.fixture
+def gateway(shared_gateway: httpx.Client, llm_service: LlmServiceStandIn, rasa: RasaStandIn) -> httpx.Client:
+    return shared_gateway
 
 
 @pytest.fixture

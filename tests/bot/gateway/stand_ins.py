@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 SERVICE_TOKEN = "service-token-of-the-tests-0123456789"
 RASA_TOKEN = "rasa-token-of-the-tests-0123456789abc"
@@ -86,6 +86,16 @@ def served(app: ASGIApp) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(timeout=20)
+
+
+class Swap:
+    """An app whose inside is exchanged from test to test, so that a module's tests share one server."""
+
+    def __init__(self) -> None:
+        self.inside: ASGIApp = Starlette()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.inside(scope, receive, send)
 
 
 @dataclass

@@ -1,0 +1,59 @@
+"""The tables are whole: every code that is raised has a sentence in both languages, and so has every page text."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bot.gateway.texts import TEXTS_FILE, error_body
+
+PACKAGE = TEXTS_FILE.parent
+TABLE = yaml.safe_load(TEXTS_FILE.read_text("utf-8"))
+RAISED = sorted(
+    {code for module in PACKAGE.glob("*.py") for code in re.findall(r'Declined\("(\w+)"', module.read_text("utf-8"))}
+)
+
+
+@pytest.mark.parametrize("code", RAISED)
+def test_every_code_that_is_raised_has_a_sentence(code: str) -> None:
+    assert code in TABLE["errors"]
+
+
+def test_every_sentence_is_there_in_both_languages() -> None:
+    for section in TABLE.values():
+        for code, sentences in section.items():
+            assert re.search("[가-힣]", sentences["ko"]), code
+            assert sentences["en"].isascii(), code
+
+
+def test_a_code_the_table_lacks_keeps_its_name() -> None:
+    assert error_body("engine_exploded")["code"] == "engine_exploded"
+    assert error_body("engine_exploded")["message"]
+
+
+def test_the_pages_two_languages_have_the_same_texts() -> None:
+    korean, english = (
+        json.loads((PACKAGE / "page" / "locales" / f"{name}.json").read_text("utf-8")) for name in ("ko", "en")
+    )
+    assert korean.keys() == english.keys()
+    assert korean["reasons"].keys() == english["reasons"].keys()
+    assert len(korean["suggestions"]) == len(english["suggestions"])
+
+
+def test_the_page_names_no_text_that_is_missing() -> None:
+    page = PACKAGE / "page"
+    known = json.loads((page / "locales" / "ko.json").read_text("utf-8"))
+    written = "\n".join(path.read_text("utf-8") for path in [page / "index.html", *page.glob("*.js")])
+    named = set(re.findall(r'data-(?:text|label|placeholder)="(\w+)"', written)) | set(
+        re.findall(r'\btext\("(\w+)"', written)
+    )
+    assert named
+    assert named <= known.keys()
+
+
+@pytest.mark.parametrize("path", sorted(Path(PACKAGE / "page").glob("*.js")), ids=lambda path: str(path.name))
+def test_no_module_of_the_page_writes_markup_or_runs_text(path: Path) -> None:
+    forbidden = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "style=")
+    assert [word for word in forbidden if word in path.read_text("utf-8")] == []
