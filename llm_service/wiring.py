@@ -63,9 +63,9 @@ class _ThreadGroups:
     retrieval: Threads
     documents: Threads
 
-    def close(self) -> None:
-        self.retrieval.close()
-        self.documents.close()
+    async def close(self) -> None:
+        await self.retrieval.close()
+        await self.documents.close()
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ async def open_parts(settings: Settings, analysers: Analysers | None = None) -> 
         log = _answer_log(settings)
         stack.push_async_callback(log.close)
         threads = _ThreadGroups(Threads("retrieval", RETRIEVAL_THREADS), Threads("documents", DOCUMENT_THREADS))
-        stack.callback(threads.close)
+        stack.push_async_callback(threads.close)
         parts = _parts(settings, embedded, log, threads)
         stack.callback(parts.masking.close)
         await parts.masking.warm_up()

@@ -42,9 +42,9 @@ class AnswerLog(Protocol):
 
 @dataclass
 class _Kept:
+    expires_at: float
     events: list[StreamEvent] = field(default_factory=list)
     grown: asyncio.Event = field(default_factory=asyncio.Event)
-    expires_at: float = 0.0
 
     @property
     def ended(self) -> bool:
@@ -58,10 +58,10 @@ class MemoryAnswerLog:
         self._kept_seconds = kept_seconds
         self._clock = clock
         self._logs: dict[str, _Kept] = {}
+        self._sweep_at = clock() + kept_seconds
 
     async def append(self, turn_id: str, event: EventName, data: Mapping[str, Any]) -> int | None:
-        self._forget_expired()
-        log = self._logs.setdefault(turn_id, _Kept())
+        log = self._log_of(turn_id)
         if log.ended:
             return None
         number = len(log.events) + 1
@@ -72,8 +72,7 @@ class MemoryAnswerLog:
         return number
 
     async def read(self, turn_id: str, after: int, wait_seconds: float) -> list[StreamEvent]:
-        self._forget_expired()
-        log = self._logs.setdefault(turn_id, _Kept(expires_at=self._clock() + self._kept_seconds))
+        log = self._log_of(turn_id)
         if len(log.events) <= after and not log.ended:
             try:
                 await asyncio.wait_for(log.grown.wait(), wait_seconds)
@@ -82,8 +81,7 @@ class MemoryAnswerLog:
         return log.events[after:]
 
     async def finished(self, turn_id: str) -> bool:
-        self._forget_expired()
-        return turn_id in self._logs and self._logs[turn_id].ended
+        return self._log_of(turn_id).ended
 
     async def ping(self) -> None:
         return None
@@ -91,10 +89,15 @@ class MemoryAnswerLog:
     async def close(self) -> None:
         self._logs.clear()
 
-    def _forget_expired(self) -> None:
+    def _log_of(self, turn_id: str) -> _Kept:
         now = self._clock()
-        for turn_id in [turn_id for turn_id, log in self._logs.items() if log.expires_at <= now]:
-            del self._logs[turn_id]
+        if now >= self._sweep_at:
+            self._logs = {known: log for known, log in self._logs.items() if log.expires_at > now}
+            self._sweep_at = now + self._kept_seconds
+        log = self._logs.get(turn_id)
+        if log is None or log.expires_at <= now:
+            log = self._logs[turn_id] = _Kept(now + self._kept_seconds)
+        return log
 
 
 # One script, so that two writers cannot give one number twice nor write behind the end.

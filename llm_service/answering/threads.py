@@ -17,6 +17,6 @@ class Threads:
     async def __call__(self, function: Callable[[], Returned], /) -> Returned:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function)
 
-    def close(self) -> None:
-        """Take no more work and forget what waits; what runs is not waited for."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+    async def close(self) -> None:
+        """Take no more work, forget what waits, and wait for what runs."""
+        await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)

@@ -11,6 +11,8 @@ from llm_service.api.errors import error_response
 # Probes carry no secrets, metrics are counts without text; a Prometheus that held the token could ask questions.
 OPEN_PATHS: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
 SCHEME: Final = b"bearer "
+# RFC 6455, section 7.4.1.
+POLICY_VIOLATION: Final = 1008
 
 
 class ServiceTokenRequired:
@@ -21,8 +23,11 @@ class ServiceTokenRequired:
         self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._presented(scope):
+        if scope["type"] == "lifespan" or scope["path"] in OPEN_PATHS or self._presented(scope):
             await self._app(scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
             return
         refusal = error_response(401, "service_token_invalid", headers={"WWW-Authenticate": "Bearer"})
         await refusal(scope, receive, send)
