@@ -69,4 +69,5 @@ function openForm(outcome, opener, give) {
   form.addEventListener("keydown", (event) => { if (event.key === "Escape") close(); });
   outcome.replaceChildren(form);
   form.querySelector("input").focus();
+  form.scrollIntoView({ block: "nearest" });
 }
