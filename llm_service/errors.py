@@ -10,7 +10,8 @@ It never carries what a person wrote.
     ├── Conflict            the thing is in a state that forbids this
     ├── TooLarge            over a stated limit
     ├── Unavailable         a part is missing or down: try again, or see `haechi doctor`
-    │   └── MaskingUnavailable   masking cannot be had: the turn is declined and nothing is kept
+    │   ├── MaskingUnavailable   masking cannot be had: the turn is declined and nothing is kept
+    │   └── VaultUnavailable     the vault or its key cannot be had: the turn is declined and nothing is kept
     └── Misconfigured       settings that must not run
 """
 
@@ -59,6 +60,13 @@ class MaskingUnavailable(Unavailable):
 
     def __init__(self, message: str) -> None:
         super().__init__("masking_unavailable", message)
+
+
+class VaultUnavailable(Unavailable):
+    """Raised whenever values cannot be kept under their placeholders; callers decline the turn."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("vault_unavailable", message)
 
 
 class Misconfigured(HaechiError):

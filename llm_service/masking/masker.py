@@ -6,7 +6,7 @@ channels; the raw values it returns are in `RawText` and belong to the caller.
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from llm_service.masking.korean.birthdates import BirthdateRecogniser
 from llm_service.masking.korean.business_numbers import BusinessNumberRecogniser
 from llm_service.masking.korean.cards import CardRecogniser
 from llm_service.masking.korean.customers import CustomerNumberRecogniser
+from llm_service.masking.korean.foreign_names import ForeignNameRecogniser
 from llm_service.masking.korean.identity_documents import DriverLicenceRecogniser, PassportRecogniser
 from llm_service.masking.korean.internet import IpRecogniser, MailRecogniser
 from llm_service.masking.korean.names import PersonRecogniser
@@ -30,12 +31,14 @@ from llm_service.masking.korean.recogniser import KoreanRecogniser
 from llm_service.masking.korean.resident_numbers import ResidentNumberRecogniser
 from llm_service.masking.korean.vehicles import VehiclePlateRecogniser
 from llm_service.masking.language import LANGUAGE, KoreanLanguageEngine
-from llm_service.masking.placeholders import TYPES, PlaceholderNames, neutralise
+from llm_service.masking.placeholders import PLACEHOLDER, TYPES, Naming, PlaceholderNames, neutralise
 from llm_service.masking.rules import DEFAULT_DATA, read_accounts, read_names, read_phones
 
 MAX_MASK_CHARACTERS = 4000
 DOCUMENT_PIECE_CHARACTERS = 2000
 SCORE_THRESHOLD = 0.4
+# Neither blank, letter, digit nor separator: no recogniser joins what stands on its two sides.
+PLACE_OF_A_PLACEHOLDER = "■"
 # Names are masked in what people write; on prose the rules for names take loan words for persons.
 DOCUMENT_TYPES = tuple(type_ for type_ in TYPES if type_ != "PERSON")
 WARM_UP_TEXT = "고객 홍길동입니다. 010-1234-5678, 공일공 일이삼사 오육칠팔, a@b.kr"
@@ -94,13 +97,21 @@ class Masker:
         _refuse_too_long(raw)
         return self._detect(raw.reveal(), TYPES)
 
+    def detect_in_reply(self, raw: RawText) -> tuple[Entity, ...]:
+        """Every value in what the platform itself says: placeholders in it are no values, whatever surrounds them.
+
+        Raises as `detect` does.
+        """
+        _refuse_too_long(raw)
+        return self._detect(PLACEHOLDER.sub(lambda match: PLACE_OF_A_PLACEHOLDER * len(match[0]), raw.reveal()), TYPES)
+
     def mask(self, raw: RawText, known: PlaceholderNames | None = None) -> Masked:
         """A chat text with every value replaced by `<TYPE_n>`; `known` carries the conversation's numbering and is extended.
 
         Raises `TooLarge` over MAX_MASK_CHARACTERS and `MaskingUnavailable` if anything fails.
         """
         names = known if known is not None else PlaceholderNames()
-        return _masked(raw.reveal(), self.detect(raw), names)
+        return with_placeholders(raw, self.detect(raw), names)
 
     def mask_document(self, raw: RawText) -> Masked:
         """A document of any length with identifiers masked and person names left; time grows linearly with length.
@@ -113,7 +124,7 @@ class Masker:
             for offset, piece in _document_pieces(text)
             for entity in self._detect(piece, DOCUMENT_TYPES)
         ]
-        return _masked(text, entities, PlaceholderNames())
+        return with_placeholders(raw, entities, PlaceholderNames())
 
     def _detect(self, text: str, types: tuple[str, ...]) -> tuple[Entity, ...]:
         if not text or text.isspace():
@@ -130,6 +141,7 @@ class Masker:
 
 def build_masker(data: Path = DEFAULT_DATA) -> Masker:
     """The masker with all recognisers and the bank's data files from `data`. Raises `Misconfigured` if a file is invalid."""
+    names = read_names(data)
     recognisers: list[KoreanRecogniser] = [
         ResidentNumberRecogniser(),
         PassportRecogniser(),
@@ -143,10 +155,30 @@ def build_masker(data: Path = DEFAULT_DATA) -> Masker:
         VehiclePlateRecogniser(),
         CustomerNumberRecogniser(),
         AddressRecogniser(),
-        PersonRecogniser(read_names(data)),
+        PersonRecogniser(names),
+        ForeignNameRecogniser(names),
         BirthdateRecogniser(),
     ]
     return Masker(recognisers, KoreanLanguageEngine())
+
+
+def with_placeholders(raw: RawText, entities: Sequence[Entity], names: Naming, kept: Container[str] = ()) -> Masked:
+    """The text with its detected values replaced by the placeholders that `names` gives them.
+
+    Whatever else looks like a placeholder is made inert, but for those in `kept`.
+    """
+    text = raw.reveal()
+    parts: list[str] = []
+    values: dict[str, RawText] = {}
+    at = 0
+    for entity in entities:
+        value = text[entity.start : entity.end]
+        placeholder = names.name_of(entity.type, value)
+        parts += (neutralise(text[at : entity.start], kept), placeholder)
+        values.setdefault(placeholder, RawText(value))
+        at = entity.end
+    parts.append(neutralise(text[at:], kept))
+    return Masked(MaskedText("".join(parts)), Counter(entity.type for entity in entities), values)
 
 
 def _refuse_too_long(raw: RawText) -> None:
@@ -170,20 +202,6 @@ def _united(results: Sequence[RecognizerResult]) -> Iterator[Entity]:
         pending = Entity(type_, pending.start, max(pending.end, result.end), score)
     if pending:
         yield pending
-
-
-def _masked(text: str, entities: Sequence[Entity], names: PlaceholderNames) -> Masked:
-    parts: list[str] = []
-    values: dict[str, RawText] = {}
-    at = 0
-    for entity in entities:
-        value = text[entity.start : entity.end]
-        placeholder = names.name_of(entity.type, value)
-        parts += (neutralise(text[at : entity.start]), placeholder)
-        values.setdefault(placeholder, RawText(value))
-        at = entity.end
-    parts.append(neutralise(text[at:]))
-    return Masked(MaskedText("".join(parts)), Counter(entity.type for entity in entities), values)
 
 
 def _document_pieces(text: str) -> Iterator[tuple[int, str]]:

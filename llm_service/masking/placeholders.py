@@ -3,7 +3,9 @@
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass, field
+from typing import Protocol
 
 TYPES = (
     "PERSON",
@@ -30,9 +32,16 @@ _TYPED = re.compile(
 )
 
 
-def neutralise(text: str) -> str:
-    """Text in which nothing typed can be read as a placeholder: `<PERSON_1>` becomes `‹PERSON 1›`."""
-    return _TYPED.sub(lambda match: "‹" + re.sub(r"[\s_:-]+(?=[0-9])", " ", match["inside"].strip()) + "›", text)
+def neutralise(text: str, kept: Container[str] = ()) -> str:
+    """Text in which nothing typed can be read as a placeholder: `<PERSON_1>` becomes `‹PERSON 1›`.
+
+    Those in `kept` stay: a reply of our own may hold placeholders of its conversation.
+    """
+    return _TYPED.sub(lambda match: match[0] if match[0] in kept else _inert(match["inside"]), text)
+
+
+def _inert(inside: str) -> str:
+    return "‹" + re.sub(r"[\s_:-]+(?=[0-9])", " ", inside.strip()) + "›"
 
 
 def normalised_value(type_: str, value: str) -> str:
@@ -45,9 +54,16 @@ def normalised_value(type_: str, value: str) -> str:
     return "".join(character for character in folded if character.isalnum())
 
 
+class Naming(Protocol):
+    """Gives values their placeholders; the same value of one conversation always gets the same one."""
+
+    def name_of(self, type_: str, value: str) -> str:
+        """The placeholder of a value, a new one if the conversation has not had the value yet."""
+
+
 @dataclass
 class PlaceholderNames:
-    """The numbering of one conversation: (type, normalised value) → placeholder."""
+    """The numbering of texts that are masked together and not kept: (type, normalised value) → placeholder."""
 
     names: dict[tuple[str, str], str] = field(default_factory=dict)
     _last: Counter[str] = field(default_factory=Counter)

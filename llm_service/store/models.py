@@ -1,7 +1,7 @@
-"""The tables: conversations, turns, sources, feedback, documents, passages, index generations, audit.
+"""The tables: conversations, turns, sources, feedback, the vault, documents, passages, index generations, audit.
 
 Every text column that can hold what a person wrote is typed `MaskedText`. Times are UTC. Questions about these tables
-are asked by the functions of `conversations.py`, `documents.py`, `feedback.py` and `audit.py`.
+are asked by the functions of the modules beside this one, one for each noun.
 """
 
 from datetime import UTC, date, datetime
@@ -70,7 +70,11 @@ def now() -> datetime:
 
 
 class Conversation(Base):
-    """One thread of one person in one channel. `user_key` and `thread_key` are keyed hashes, never names."""
+    """One thread of one person in one channel. `user_key` and `thread_key` are keyed hashes, never names.
+
+    `last_numbers` holds the highest placeholder number given for each type. Numbers outlive the values behind them:
+    none is given twice, or an old text would show a new value.
+    """
 
     __tablename__ = "conversations"
     __table_args__ = (UniqueConstraint("channel", "thread_key", name="uq_conversations_channel_thread"),)
@@ -83,6 +87,7 @@ class Conversation(Base):
     locale: Mapped[str] = mapped_column(String(8))
     created_at: Mapped[datetime] = mapped_column(default=now)
     last_turn_at: Mapped[datetime] = mapped_column(default=now, index=True)
+    last_numbers: Mapped[dict[str, int]] = mapped_column(default=dict, server_default="{}")
     turns: Mapped[list["Turn"]] = relationship(
         back_populates="conversation", order_by="Turn.position", cascade="all, delete-orphan"
     )
@@ -161,6 +166,42 @@ class Feedback(Base):
     correction: Mapped[MaskedText | None]
     state: Mapped[str] = mapped_column(String(16), default="pending")
     created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class VaultEntry(Base):
+    """The value behind one placeholder of one conversation, encrypted; `llm_service.masking.vault` knows how.
+
+    `value_key` is a keyed hash of conversation, type and normalised value: it finds the placeholder of a value that
+    comes again, and says nothing about other conversations. `key_id` names the key of the ciphertext.
+    """
+
+    __tablename__ = "vault_entries"
+    __table_args__ = (
+        UniqueConstraint("conversation_id", "placeholder", name="uq_vault_entries_placeholder"),
+        UniqueConstraint("conversation_id", "value_key", name="uq_vault_entries_value"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+    placeholder: Mapped[str] = mapped_column(String(32))
+    value_key: Mapped[str] = mapped_column(String(64))
+    key_id: Mapped[str] = mapped_column(String(16), index=True)
+    nonce: Mapped[bytes] = mapped_column(LargeBinary(12))
+    ciphertext: Mapped[bytes] = mapped_column(LargeBinary)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Mention(Base):
+    """That a conversation holds a value which points at one person, as a keyed hash; it lives as long as the turns.
+
+    Only so can a person's conversations still be found and erased when the vault has forgotten the values
+    (docs/decisions/0007-vault.md).
+    """
+
+    __tablename__ = "mentions"
+
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"), primary_key=True)
+    mention_key: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
 
 
 class Document(Base):
