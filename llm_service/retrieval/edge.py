@@ -17,16 +17,13 @@ from qdrant_edge import (
     FieldCondition,
     Filter,
     Fusion,
-    IdfParams,
     MatchAny,
-    Modifier,
     PayloadSchemaType,
     Point,
     Prefetch,
     Query,
     QueryRequest,
     RangeDateTime,
-    SearchParams,
     UpdateOperation,
 )
 from qdrant_edge import (
@@ -64,7 +61,7 @@ class EdgeIndexes:
         folder = self._directory / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        sparse = {str(vector): EdgeSparseVectorParams(modifier=Modifier.Idf) for vector in VECTOR_NAMES}
+        sparse = {str(vector): EdgeSparseVectorParams() for vector in VECTOR_NAMES}
         shard = EdgeShard.create(str(folder), EdgeConfig(sparse_vectors=sparse))
         for field in KEYWORD_FIELDS:
             shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Keyword))
@@ -118,13 +115,11 @@ class EdgeIndex:
 
     def search(self, question: Mapping[VectorName, SparseVector], entitlement: Entitlement, limit: int) -> list[Hit]:
         allowed = _allowed(entitlement)
-        own_statistics = SearchParams(idf=IdfParams(corpus=allowed))
         prefetches = [
             Prefetch(
                 limit=max(limit, PREFETCH_LIMIT),
                 query=Query.Nearest(_sparse(vector), using=name),
                 filter=allowed,
-                params=own_statistics,
             )
             for name, vector in question.items()
             if vector[0]

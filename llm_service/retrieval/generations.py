@@ -13,7 +13,8 @@ from uuid import uuid4
 
 from llm_service.logs import get_logger
 from llm_service.retrieval.candidate import Audience
-from llm_service.retrieval.index import VECTOR_NAMES, IndexPoint, VectorIndexes, bm25_weights
+from llm_service.retrieval.draft import searchable_text
+from llm_service.retrieval.index import VECTOR_NAMES, WEIGHTS_VERSION, IndexPoint, VectorIndexes, bm25_weights
 from llm_service.retrieval.lexical import Lexical, PackedTerms, pack_terms, term_id
 from llm_service.retrieval.search import Retriever, Serving
 from llm_service.retrieval.statistics import TermStatistics, Visibility
@@ -41,6 +42,7 @@ class IndexOwner:
         self._indexes = indexes
         self._sessions = sessions
         self._lexical = lexical
+        self._made_with = f"{lexical.version}/weights-{WEIGHTS_VERSION}"
         self._changing = Lock()
         self._serving, self._generation = self._open()
         self.retriever = Retriever(lexical, sessions, lambda: self._serving)
@@ -83,7 +85,7 @@ class IndexOwner:
     def _open(self) -> tuple[Serving, Generation]:
         with reading(self._sessions) as session:
             generation = store.active_generation(session)
-        if generation is None or generation.analyser != self._lexical.version:
+        if generation is None or generation.analyser != self._made_with:
             return self._build()
         index = self._indexes.open(generation.name)
         if index is None:
@@ -123,13 +125,13 @@ class IndexOwner:
         index.flush()
         lengths: dict[str, float] = dict(zip(map(str, VECTOR_NAMES), averages, strict=True))
         with self._sessions() as session, session.begin():
-            generation = store.add_generation(session, name, self._lexical.version, lengths)
+            generation = store.add_generation(session, name, self._made_with, lengths)
             store.mark_applied(session, generation.id, [sequence for sequence, _, _ in pending])
             store.activate_generation(session, generation.id)
             kept = store.generation_names(session)[:GENERATIONS_KEPT]
         for outdated in set(self._indexes.names()) - set(kept):
             self._indexes.drop(outdated)
-        log.info("index_built", generation=name, passages=index.count(), analyser=self._lexical.version)
+        log.info("index_built", generation=name, passages=index.count(), made_with=self._made_with)
         return Serving(index, statistics, name), generation
 
     def _analyse_again(self) -> None:
@@ -145,7 +147,7 @@ class IndexOwner:
                 batch = list(islice(outdated, ANALYSE_BATCH_PASSAGES))
             if not batch:
                 return
-            terms = self._lexical.passages_terms((passage.header, passage.text) for passage in batch)
+            terms = self._lexical.passages_terms((passage.header, searchable_text(passage.text)) for passage in batch)
             packed = {passage.id: pack_terms(found) for passage, found in zip(batch, terms, strict=True)}
             with self._sessions() as session, session.begin():
                 store.replace_vectors(session, packed)
@@ -193,8 +195,7 @@ def _count(statistics: TermStatistics, document: list[StoredPassage]) -> None:
 def _point(passage: StoredPassage, averages: tuple[float, ...]) -> IndexPoint:
     packed = PackedTerms(passage.vectors)
     vectors = {
-        name: bm25_weights(packed.counts(name), average)
-        for name, average in zip(VECTOR_NAMES, averages, strict=True)
+        name: bm25_weights(packed.counts(name), average) for name, average in zip(VECTOR_NAMES, averages, strict=True)
     }
     return IndexPoint(
         passage_id=passage.id,

@@ -20,6 +20,9 @@ VECTOR_NAMES: tuple[VectorName, ...] = ("kiwi", "char")
 SparseVector = tuple[list[int], list[float]]
 """Distinct term ids and the weight of each."""
 
+WEIGHTS_VERSION = 1
+"""Raised whenever points would get other weights or fields from the same terms; generations are rebuilt then."""
+
 BM25_K1 = 1.2
 BM25_B = 0.75
 
@@ -68,8 +71,8 @@ class VectorIndex(Protocol):
     def search(self, question: Mapping[VectorName, SparseVector], entitlement: Entitlement, limit: int) -> list[Hit]:
         """The best passages the entitlement allows, best first.
 
-        Each vector is searched within the entitlement, with term statistics of the entitled passages only, and the lists
-        are fused by distribution-based scores (DBSF).
+        Each vector is searched within the entitlement, by the inner product with the question's weights, and the lists
+        are fused by distribution-based scores (DBSF). Weights carry the IDF already: see `statistics.py`.
         """
 
     def count(self) -> int:
@@ -105,7 +108,7 @@ class VectorIndexes(Protocol):
 
 
 def bm25_weights(terms: tuple[NDArray[np.uint32], NDArray[np.float32]], average_length: float) -> SparseVector:
-    """The document side of BM25 (Robertson and Zaragoza, 2009) from counts; the index multiplies by IDF when asked."""
+    """The document side of BM25 (Robertson and Zaragoza, 2009) from counts; the question brings the IDF."""
     ids, counts = terms
     norm = BM25_K1 * (1 - BM25_B + BM25_B * float(counts.sum()) / average_length)
     return ids.tolist(), (counts * (BM25_K1 + 1) / (counts + norm)).tolist()

@@ -231,8 +231,10 @@ class Lexical:
     def _matching_rules(self, words: Sequence[_Word], text: str) -> Iterator[tuple[_SynonymRule, list[int]]]:
         squeezed, offsets = _squeeze(text)
         forms = [word.form for word in words]
+        known = set(forms)
         for rule in self._rules:
-            positions = _find_in_order(forms, rule.sequence)
+            # Most rules end here: neither their first word nor their letters occur.
+            positions = _find_in_order(forms, rule.sequence) if rule.sequence and rule.sequence[0] in known else []
             if not positions and len(rule.surface) > 2 and (at := squeezed.find(rule.surface)) >= 0:
                 start, end = offsets[at], offsets[at + len(rule.surface) - 1] + 1
                 positions = [i for i, word in enumerate(words) if word.start < end and word.end > start]

@@ -17,14 +17,14 @@ BIAS = -4.0
 
 
 def features(judge: Judge, judged: Sequence[Signals], passages: int) -> dict[str, float]:
-    """Features of the best candidates: shares, and `evidence`, the idf mass in one window over that of a unique term."""
+    """Features of the best candidates: shares, and `evidence`, the idf mass in one window over a unique term's."""
     best = judged[:JUDGED_CANDIDATES]
     rarest = math.log(1 + (passages + 0.5) / 1.5) if passages else 1.0
     return {
         "coverage": max((signals.coverage for signals in best), default=0.0),
         "noun_coverage": max((signals.noun_coverage for signals in best), default=0.0),
         "window": max((signals.window for signals in best), default=0.0),
-        "header": max((signals.header for signals in best), default=0.0),
+        "heading": max((signals.heading for signals in best), default=0.0),
         "evidence": max((signals.window for signals in best), default=0.0) * judge.mass / rarest,
     }
 

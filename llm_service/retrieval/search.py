@@ -4,23 +4,74 @@ Asks the index for fifty passages, judges each against the question, and hands o
 inside the index and checked again on the rows: an index that is behind must not show what has been withdrawn.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
 from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
 
 from llm_service.masked import MaskedText
 from llm_service.retrieval import relevance
 from llm_service.retrieval.candidate import Candidate, Entitlement, Retrieved
-from llm_service.retrieval.index import Hit, SparseVector, VectorIndex
-from llm_service.retrieval.lexical import Lexical, PackedTerms, articles_of, term_id
-from llm_service.retrieval.ranking import Judge, Signals
-from llm_service.retrieval.statistics import TermStatistics
-from llm_service.store.passages import StoredPassage, reading, ready_passages
+from llm_service.retrieval.index import Hit, SparseVector, VectorIndex, VectorName
+from llm_service.retrieval.lexical import Lexical, PackedTerms, QuestionTerms, articles_of, term_id
+from llm_service.retrieval.ranking import Judge, Judged, Signals
+from llm_service.retrieval.statistics import Corpus, TermStatistics
+from llm_service.store.passages import StoredPassage, packed_terms, reading, ready_passages
 from llm_service.store.session import SessionFactory
 
 CANDIDATES = 50
+RECENT_PASSAGES = 20_000
 PASSAGES_PER_ARTICLE = 2
 """How many parts of one article are handed on as long as other articles are left."""
+
+
+@dataclass(frozen=True)
+class PassageToJudge:
+    """The terms of one passage in reading order, and the article it is a part of."""
+
+    sequence: NDArray[np.uint32]
+    header_length: int
+    place: Hashable
+    articles: frozenset[int]
+
+
+class RecentTerms:
+    """Terms of the passages that were candidates lately, least recently used out first.
+
+    A passage's terms never change within a generation; what does (who may see it, whether it is in force) is not here.
+    """
+
+    def __init__(self, capacity: int = RECENT_PASSAGES) -> None:
+        self._capacity = capacity
+        self._kept: OrderedDict[int, PassageToJudge] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, passage_ids: Sequence[int], sessions: SessionFactory) -> dict[int, PassageToJudge]:
+        """The terms of these passages; those whose rows are gone are left out."""
+        with self._lock:
+            found = {id_: self._kept[id_] for id_ in passage_ids if id_ in self._kept}
+        missing = [id_ for id_ in passage_ids if id_ not in found]
+        if missing:
+            with reading(sessions) as session:
+                found |= {row[0]: _to_judge(*row) for row in packed_terms(session, missing)}
+        with self._lock:
+            for id_, passage in found.items():
+                self._kept[id_] = passage
+                self._kept.move_to_end(id_)
+            while len(self._kept) > self._capacity:
+                self._kept.popitem(last=False)
+        return found
+
+
+def _to_judge(passage_id: int, document_id: int, article: str | None, vectors: bytes) -> PassageToJudge:
+    packed = PackedTerms(vectors)
+    articles = frozenset(map(term_id, articles_of(article))) if article else frozenset[int]()
+    # Copied, so that the rest of the packed terms is not kept with them.
+    return PassageToJudge(packed.sequence.copy(), packed.header_length, (document_id, article or passage_id), articles)
 
 
 @dataclass(frozen=True)
@@ -30,6 +81,7 @@ class Serving:
     index: VectorIndex
     statistics: TermStatistics
     generation: str
+    recent: RecentTerms = field(default_factory=RecentTerms)
 
 
 class Retriever:
@@ -46,7 +98,7 @@ class Retriever:
         """The `k` best passages the entitlement allows, best first, and the confidence that they carry an answer.
 
         `history` holds the earlier questions of the conversation, oldest first: a follow-up is read with the last one.
-        Timings are milliseconds of `analyse`, `index`, `rows` and `rank`.
+        Timings are milliseconds of `analyse`, `index`, `rank` and `rows`.
         """
         serving = self._serving()
         clock = _Clock()
@@ -54,57 +106,71 @@ class Retriever:
         corpus = serving.statistics.within(entitlement)
         judge = Judge(terms, corpus)
         clock.stop("analyse")
-        hits = serving.index.search({"kiwi": _sparse(terms.kiwi), "char": _sparse(terms.char)}, entitlement, CANDIDATES)
+        hits = serving.index.search(_weighted(terms, corpus), entitlement, CANDIDATES)
         clock.stop("index")
-        with reading(self._sessions) as session:
-            rows = ready_passages(session, [hit.passage_id for hit in hits])
-        clock.stop("rows")
-        judged = _judge(judge, hits, rows, entitlement)
-        found = relevance.features(judge, [signals for _, signals in judged], corpus.passages)
-        candidates = tuple(_candidate(row, signals) for row, signals in _spread(judged, k))
+        judged = self._judge(judge, hits, serving.recent)
         clock.stop("rank")
+        found = relevance.features(judge, [signals for _, _, signals in judged], corpus.passages)
+        candidates = self._allowed(_spread(judged), entitlement, k)
+        clock.stop("rows")
         return Retrieved(candidates, relevance.confidence(found), found, clock.milliseconds)
 
+    def _judge(self, judge: Judge, hits: Sequence[Hit], recent: RecentTerms) -> list[tuple[int, Judged, Signals]]:
+        """Passage ids with what was judged of them, best first."""
+        terms = recent.get([hit.passage_id for hit in hits], self._sessions)
+        top = max((hit.score for hit in hits), default=1.0) or 1.0
+        known = [(hit, terms[hit.passage_id]) for hit in hits if hit.passage_id in terms]
+        passages = [
+            Judged(hit.score / top, found.sequence, found.header_length, found.place, found.articles)
+            for hit, found in known
+        ]
+        judged = [
+            (hit.passage_id, passage, signals)
+            for (hit, _), passage, signals in zip(known, passages, judge.signals(passages), strict=True)
+        ]
+        return sorted(judged, key=lambda one: one[2].score, reverse=True)
 
-def _judge(
-    judge: Judge, hits: Sequence[Hit], rows: Mapping[int, StoredPassage], entitlement: Entitlement
-) -> list[tuple[StoredPassage, Signals]]:
-    judged = []
-    top = max((hit.score for hit in hits), default=1.0) or 1.0
-    for hit in hits:
-        row = rows.get(hit.passage_id)
-        if row is None or not _is_allowed(row, entitlement):
-            continue
-        packed = PackedTerms(row.vectors)
-        articles = frozenset(map(term_id, articles_of(row.article))) if row.article else frozenset()
-        judged.append((row, judge.signals(hit.score / top, packed.sequence.tolist(), packed.header_length, articles)))
-    judged.sort(key=lambda pair: pair[1].score, reverse=True)
-    return judged
+    def _allowed(
+        self, ranked: Sequence[tuple[int, Signals]], entitlement: Entitlement, k: int
+    ) -> tuple[Candidate, ...]:
+        """The first `k` that the rows, read now, still allow."""
+        allowed: list[Candidate] = []
+        for start in range(0, len(ranked), k):
+            batch = ranked[start : start + k]
+            with reading(self._sessions) as session:
+                rows = ready_passages(session, [passage_id for passage_id, _ in batch])
+            for passage_id, signals in batch:
+                row = rows.get(passage_id)
+                if row is not None and _is_allowed(row, entitlement):
+                    allowed.append(_candidate(row, signals))
+            if len(allowed) >= k:
+                break
+        return tuple(allowed[:k])
 
 
-def _sparse(weights: Mapping[int, float]) -> SparseVector:
-    return list(weights), list(weights.values())
+def _spread(judged: Sequence[tuple[int, Judged, Signals]]) -> list[tuple[int, Signals]]:
+    """Best first, but no more than two parts of one article before those of all other articles."""
+    parts: Counter[Hashable] = Counter()
+    first: list[tuple[int, Signals]] = []
+    left_over: list[tuple[int, Signals]] = []
+    for passage_id, passage, signals in judged:
+        parts[passage.place] += 1
+        (first if parts[passage.place] <= PASSAGES_PER_ARTICLE else left_over).append((passage_id, signals))
+    return first + left_over
+
+
+def _weighted(question: QuestionTerms, corpus: Corpus) -> dict[VectorName, SparseVector]:
+    """Question weights times IDF: with the passages' BM25 weights the inner product is the BM25 score."""
+    by_name: dict[VectorName, Mapping[int, float]] = {"kiwi": question.kiwi, "char": question.char}
+    return {
+        name: (list(terms), [weight * corpus.idf(term) for term, weight in terms.items()])
+        for name, terms in by_name.items()
+    }
 
 
 def _is_allowed(row: StoredPassage, entitlement: Entitlement) -> bool:
     in_force = row.in_force_from <= entitlement.as_of < row.in_force_to
     return in_force and entitlement.audience in row.audience
-
-
-def _spread(judged: Sequence[tuple[StoredPassage, Signals]], k: int) -> list[tuple[StoredPassage, Signals]]:
-    """The best `k`, at most two parts of one article among them as long as others are left."""
-    chosen: list[tuple[StoredPassage, Signals]] = []
-    left_over: list[tuple[StoredPassage, Signals]] = []
-    parts: dict[tuple[int, str], int] = {}
-    for row, signals in judged:
-        if row.article is not None:
-            key = (row.document_id, row.article)
-            parts[key] = parts.get(key, 0) + 1
-            if parts[key] > PASSAGES_PER_ARTICLE:
-                left_over.append((row, signals))
-                continue
-        chosen.append((row, signals))
-    return (chosen + left_over)[:k]
 
 
 def _candidate(row: StoredPassage, signals: Signals) -> Candidate:

@@ -1,7 +1,8 @@
-"""How often each term occurs among the passages a person may see: what ranking and refusal weigh with.
+"""How often each term occurs among the passages a person may see: what search, ranking and refusal weigh with.
 
 Kept per group of documents with the same audience and the same time in force, so that what a customer is shown never
-depends on the words of staff documents or of editions out of force. Knows neither question nor index.
+depends on the words of staff documents or of editions out of force. The index could count within a filter itself, but
+scans the filtered points for it on every question. Knows neither question nor index.
 """
 
 import math
@@ -57,9 +58,8 @@ class TermStatistics:
         self.remove(document_id)
         if not passages:
             return
-        terms, frequencies = np.unique(
-            np.concatenate([packed.kiwi[0] for packed in passages.values()]), return_counts=True
-        )
+        ids = [packed.counts(name)[0] for packed in passages.values() for name in VECTOR_NAMES]
+        terms, frequencies = np.unique(np.concatenate(ids), return_counts=True)
         lengths = total_lengths(passages.values())
         self._documents[document_id] = _Document(visibility, tuple(passages), lengths, terms, frequencies)
         group = self._groups.setdefault(visibility, _Group())
@@ -118,6 +118,6 @@ class Corpus:
         return sum(group.frequencies.get(term, 0) for group in self._groups)
 
     def idf(self, term: int) -> float:
-        """Inverse document frequency as the index computes it: ln(1 + (N - n + 0.5) / (n + 0.5)), in nats."""
+        """Inverse document frequency of BM25, in nats: ln(1 + (N - n + 0.5) / (n + 0.5))."""
         frequency = self.frequency(term)
         return math.log(1 + (self.passages - frequency + 0.5) / (frequency + 0.5))

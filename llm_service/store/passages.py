@@ -58,6 +58,13 @@ def reading(sessions: SessionFactory) -> Iterator[Session]:
         yield session
 
 
+def packed_terms(session: Session, passage_ids: Sequence[int]) -> list[tuple[int, int, str | None, bytes]]:
+    """(passage id, document id, article, vectors) of these passages, in no order: what judging them needs."""
+    statement = select(Passage.id, Passage.document_id, Passage.article, Passage.vectors)
+    found = session.execute(statement.where(Passage.id.in_(passage_ids)))
+    return [(id_, document_id, article, vectors) for id_, document_id, article, vectors in found]
+
+
 def ready_passages(session: Session, passage_ids: Sequence[int]) -> dict[int, StoredPassage]:
     """The passages with these ids whose document is ready; others are left out, not an error."""
     found = session.execute(_columns().where(Passage.id.in_(passage_ids), Document.state == "ready"))
