@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 MAX_SEPARATOR_CHARACTERS = 4
-MIN_RUN_DIGITS = 7
+MIN_RUN_DIGITS = 6
 
 # Text in which every character is already in its base form: most messages, and the cheap way out.
 _PLAIN = re.compile(r"[\t\n !-$'-\[\]-~가-힣·…“”‘’「」『』《》○●※→₩ㄱ-ㅣ]*")
@@ -193,7 +193,9 @@ def _is_jamo(form: str) -> bool:
 _SPOKEN = r"다시|대시|데시|하이픈|하이펀|바|빼기|마이너스|짝대기|작대기|줄|점|쩜|슬래시|콜론|에|의|dash|hyphen|bar|dot"
 _GAP = rf"(?:[^0-9A-Za-z가-힣]{{0,{MAX_SEPARATOR_CHARACTERS}}}|[^0-9A-Za-z가-힣]{{0,2}}(?:{_SPOKEN})[^0-9A-Za-z가-힣]{{0,2}})"
 _DIGIT_RUN = re.compile(rf"[0-9](?:(?!,\s){_GAP}[0-9])+")
-_DATE = re.compile(r"(?<![0-9])(?:19|20)[0-9]{2}\s?[-./]\s?[01]?[0-9]\s?[-./]\s?[0-3]?[0-9](?![0-9])|[0-9]{1,2}:[0-9]{2}(?![0-9])")
+_DATE = re.compile(
+    r"(?<![0-9])(?:19|20)[0-9]{2}\s?[-./]\s?[01]?[0-9]\s?[-./]\s?[0-3]?[0-9](?![0-9])|[0-9]{1,2}:[0-9]{2}(?![0-9])"
+)
 _SEPARATED = re.compile(r"[0-9][^0-9][^0-9]?")
 
 _HANGUL_DIGITS = {
@@ -209,7 +211,8 @@ _HANGUL_DIGITS |= {
 _HANGUL = "".join(_HANGUL_DIGITS)
 _SPELT_RUN = re.compile(rf"[0-9{_HANGUL}](?:{_GAP}[0-9{_HANGUL}])+")
 _SPELT_TRIGGER = re.compile(rf"[{_HANGUL}]")
-_COPULA_AFTER = re.compile(r"고|야|에요|예요|요|라|며|니|다|었|랑|나|든|면|지|구|죠|십|신|네|냐|란|거|$")
+_SPACED_SPELT = re.compile(rf"[{_HANGUL}] [{_HANGUL}]")
+_COPULA_AFTER = re.compile(r"고|야|에요|예요|요|라|며|니|다|었|랑|나|든|면|지|구|죠|십|신|네|냐|란|거")
 
 _LOOKALIKES = {
     letter: digit
@@ -238,7 +241,9 @@ def guessed_views(base: View) -> tuple[View, ...]:
     views: list[View] = []
     if _SEPARATED.search(base.text) and (squeezed := _rewrite(base, _squeeze_edits(base.text))):
         views.append(squeezed)
-    for edits in (_spelt_edits(base.text), _lookalike_edits(base.text)):
+    spelt = _spelt_edits(base.text, copula=True)
+    with_copula = _spelt_edits(base.text, copula=False) if spelt else []
+    for edits in (spelt, with_copula if with_copula != spelt else [], _lookalike_edits(base.text)):
         if edits and (read := _rewrite(base, edits)):
             views.append(read)
             squeezing = _squeeze_edits(read.text)
@@ -258,19 +263,32 @@ def _squeeze_edits(text: str) -> list[tuple[int, str]]:
     return edits
 
 
-def _spelt_edits(text: str) -> list[tuple[int, str]]:
+def _spelt_edits(text: str, *, copula: bool) -> list[tuple[int, str]]:
     if not _SPELT_TRIGGER.search(text):
         return []
     edits: list[tuple[int, str]] = []
     for run in _SPELT_RUN.finditer(text):
-        value, end = run.group(), run.end()
-        if value[-1] == "이" and _COPULA_AFTER.match(text, end):
-            value = value[:-1]
-        spelt = [(offset, _HANGUL_DIGITS[c]) for offset, c in enumerate(value, run.start()) if c in _HANGUL_DIGITS]
+        start, value = _without_words(text, run.start(), run.group(), copula=copula)
+        spelt = [(offset, _HANGUL_DIGITS[c]) for offset, c in enumerate(value, start) if c in _HANGUL_DIGITS]
         real = sum(map(str.isdigit, value))
         if spelt and len(spelt) + real >= MIN_RUN_DIGITS and (len(spelt) >= 3 or real >= 4):
             edits.extend(spelt)
     return edits
+
+
+def _without_words(text: str, start: int, value: str, *, copula: bool) -> tuple[int, str]:
+    """A run without the particle before it (번호가 제일 …, 버전이 …) and the word or copula behind it (…이에요, … 이 계좌)."""
+    if value[0] in _HANGUL_DIGITS and start and "가" <= text[start - 1] <= "힣" and value[1:2] in (" ", "\n", ""):
+        shorter = value[1:].lstrip()
+        start, value = start + len(value) - len(shorter), shorter
+    end = start + len(value)
+    if copula and value[-1:] == "이" and _COPULA_AFTER.match(text, end):
+        return start, value[:-1]
+    if value[-2:] == " 이" and not _SPACED_SPELT.search(value[:-2]):
+        return start, value[:-2]
+    if value[-2:-1] == " " and value[-1] in _HANGUL_DIGITS and "가" <= text[end : end + 1] <= "힣":
+        return (start, value) if _SPACED_SPELT.search(value[:-2]) else (start, value[:-2])
+    return start, value
 
 
 def _lookalike_edits(text: str) -> list[tuple[int, str]]:

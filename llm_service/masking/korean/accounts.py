@@ -16,6 +16,7 @@ from llm_service.masking.korean.recogniser import (
     after,
     before,
     finding,
+    is_amount,
     names_a_thing,
 )
 from llm_service.masking.language import Reading
@@ -29,12 +30,6 @@ CONTEXT_BEFORE_CHARACTERS, CONTEXT_AFTER_CHARACTERS = 30, 16
 _GROUPED = re.compile(r"(?<![0-9A-Za-z-])[0-9]{1,8}(?:\s?[-.·/_~*:]\s?[0-9]{1,8}){1,4}(?![0-9A-Za-z]|[,.][0-9])")
 _SPACED = re.compile(r"(?<![0-9A-Za-z.,-])[0-9]{1,8}(?:[\s-]{1,3}[0-9]{1,8}){1,5}(?![0-9A-Za-z]|[,.][0-9])")
 _BARE = re.compile(r"(?<![0-9A-Za-z.,])[0-9]{10,14}(?![0-9A-Za-z]|[,.][0-9])")
-_UNIT_AFTER = re.compile(
-    r"\s?(?:원|만|억|천|백|조|주|달러|불|엔|유로|위안|좌|건|개|명|회|년|번째|포인트|점|p|P|%|퍼|㎡|바이트|byte|ms|초|KRW|USD|won)"
-)
-_CURRENCY_BEFORE = re.compile(
-    r"(?:₩|\\|\$|€|¥|KRW|USD|EUR|JPY|금액|잔액|한도|총액|합계|매출|자산)\s?[:은는이가]{0,2}\s?$"
-)
 _TIME_STAMP = re.compile(
     r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:(?:[01][0-9]|2[0-4])(?:[0-5][0-9]){0,2})?"
 )
@@ -78,10 +73,10 @@ class AccountRecogniser(KoreanRecogniser):
         uniform_dashes = dashed and match.group().count("-") == len(groups) - 1
         if known and uniform_dashes:
             return STRONG if in_context else LIKELY
-        return LIKELY if in_context and not _UNIT_AFTER.match(view.text, match.end()) else 0.0
+        return LIKELY if in_context and not is_amount(view, match.start(), match.end()) else 0.0
 
     def _bare_score(self, view: View, match: re.Match[str]) -> float:
-        if _UNIT_AFTER.match(view.text, match.end()) or _CURRENCY_BEFORE.search(before(view, match.start(), 10)):
+        if is_amount(view, match.start(), match.end()):
             return 0.0
         if names_a_thing(view, match.start()):
             return 0.0

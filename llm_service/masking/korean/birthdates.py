@@ -23,6 +23,7 @@ _MONTH_AND_DAY = re.compile(rf"(?<![0-9])(?:음력\s?|양력\s?)?{_MONTH}\s?월\
 _CUE_BEFORE = re.compile(
     r"(?:생년\s?월일|(?:주민|앞)\s?(?:등록)?\s?(?:번호)?\s?앞?\s?(?:여섯|6)?\s?자리|생년|생일|출생\s?일?자?|태어난\s?(?:날|해|건)|생신|DOB|D\.O\.B|[Bb]irth(?:day|\s?date|\s?of)?|dob)[^0-9\n]{0,14}\n?[^0-9\n]{0,3}$"
 )
+_NUMBER_LABEL = re.compile(r"(?:주민\s?(?:등록)?\s?번호)[은는이가:\s(]{0,4}$")
 _CUE_AFTER = re.compile(
     r"\s?(?:일)?\s?(?:생(?!각|활|명|산|긴|겼|기|략|성|존|애)|출생|태생|에\s?태어|에\s?출생|\(?생일|년생|\s?(?:이|가)?\s?(?:제\s?)?(?:생일|생년월일))"
 )
@@ -62,7 +63,10 @@ class BirthdateRecogniser(KoreanRecogniser):
 
 
 def _has_cue(view: View, match: re.Match[str]) -> bool:
-    return bool(_CUE_BEFORE.search(before(view, match.start())) or _CUE_AFTER.match(after(view, match.end(), 12)))
+    head = before(view, match.start())
+    if match.group().isdigit() and _NUMBER_LABEL.search(head):
+        return True
+    return bool(_CUE_BEFORE.search(head) or _CUE_AFTER.match(after(view, match.end(), 12)))
 
 
 def _is_name(result: Any) -> bool:

@@ -11,6 +11,7 @@ from llm_service.masking.korean.recogniser import (
     before,
     digits_of,
     finding,
+    is_amount,
     names_a_thing,
 )
 from llm_service.masking.language import Reading
@@ -39,7 +40,8 @@ def _score(view: View, match: re.Match[str]) -> float:
     if match["gap"] and not view.guessed:
         return LIKELY
     holds = _check_digit_holds(digits_of(match["number"]))
-    return LIKELY if holds and not names_a_thing(view, match.start()) else 0.0
+    a_thing = names_a_thing(view, match.start()) or is_amount(view, match.start(), match.end())
+    return LIKELY if holds and not a_thing else 0.0
 
 
 def _check_digit_holds(digits: str) -> bool:

@@ -13,6 +13,7 @@ from llm_service.masking.korean.recogniser import (
     STRONG,
     Finding,
     KoreanRecogniser,
+    after,
     before,
     digits_of,
     finding,
@@ -45,7 +46,12 @@ def _score(view: View, match: re.Match[str]) -> float:
         return CERTAIN
     if grouped and not view.guessed:
         return STRONG
-    return LIKELY if _CONTEXT.search(before(view, match.start())) and not names_a_thing(view, match.start()) else 0.0
+    return (
+        LIKELY
+        if _CONTEXT.search(before(view, match.start()) + after(view, match.end(), 10))
+        and not names_a_thing(view, match.start())
+        else 0.0
+    )
 
 
 def luhn_holds(digits: str) -> bool:

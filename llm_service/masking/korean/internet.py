@@ -19,14 +19,17 @@ _MAIL_TAIL = re.compile(
     rf"{_AT}(?P<domain>(?:[A-Za-z0-9_-]{{1,63}}|{_DOMAIN_WORDS})(?:{_DOT}(?:[A-Za-z0-9-]{{1,63}}|컴|넷|씨오|케이알)){{1,4}})"
 )
 _LOCAL_END = re.compile(r"[A-Za-z0-9._%+'-]{1,64}$")
-_SPELT_LOCAL_END = re.compile(
-    r"[A-Za-z0-9_%+-]{1,40}(?:\s?(?:\.|점|쩜|닷|dot|언더바|하이픈|다시)\s?[A-Za-z0-9_%+-]{1,40}){0,3}$"
+_SPELT_JOINT = rf"(?:{_DOT}|\s?(?:언더바|언더스코어|밑줄|하이픈|대시|다시)\s?)"
+_SPELT_LOCAL_END = re.compile(rf"[A-Za-z0-9_%+-]{{1,40}}(?:{_SPELT_JOINT}[A-Za-z0-9_%+-]{{1,40}}){{0,3}}$")
+_HANGUL_LOCAL_END = re.compile(r"[A-Za-z0-9._가-힣-]{1,20}$")
+_SPELT_PROVIDER = re.compile(
+    rf"(?P<local>[A-Za-z0-9_%+-]{{1,40}}(?:{_SPELT_JOINT}[A-Za-z0-9_%+-]{{1,40}}){{0,3}})\s?(?:골뱅이|앳|엣)\s?(?:{_DOMAIN_WORDS}|naver|gmail|daum|hanmail|kakao|nate)"
 )
 
 _V4_DOT = r"\s?(?:\.|점|쩜|닷|dot|\[\.\]|\(\.\)|\[dot\])\s?"
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _V4 = re.compile(rf"(?<![0-9.])(?:{_OCTET}{_V4_DOT}){{3}}{_OCTET}(?![0-9]|\.[0-9])")
-_V6 = re.compile(r"(?<![0-9A-Za-z:])(?:[0-9A-Fa-f]{1,4}:{1,2}|::){2,8}[0-9A-Fa-f]{0,4}(?:%[a-z0-9]+)?(?![0-9A-Za-z:])")
+_V6 = re.compile(r"(?<![0-9A-Za-z:])(?:[0-9A-Fa-f]{1,4}:{1,2}|::){1,8}[0-9A-Fa-f]{0,4}(?:%[a-z0-9]+)?(?![0-9A-Za-z:])")
 _VERSION_BEFORE = re.compile(
     r"(?:버전|버젼|version|Version|VERSION|ver\.?|Ver\.?|(?<![A-Za-z])[vV]|빌드|build|펌웨어|릴리스|패치)[\s:=은는이가]{0,4}$"
 )
@@ -41,12 +44,16 @@ class MailRecogniser(KoreanRecogniser):
         if not _MAIL_TRIGGER.search(view.text):
             return
         for match in _MAIL_TAIL.finditer(view.text):
-            head = before(view, match.start(), reach=130)
-            literal = match.group().lstrip()[0] == "@"
-            local = (_SPELT_LOCAL_END.search(head) or _LOCAL_END.search(head)) if not literal else None
-            local = local or _LOCAL_END.search(head) or _SPELT_LOCAL_END.search(head)
-            if local:
-                yield finding("EMAIL", view, match.start() - len(local.group()), match.end(), STRONG)
+            if local := _local_part(before(view, match.start(), reach=130), spelt=match.group().lstrip()[0] != "@"):
+                yield finding("EMAIL", view, match.start() - len(local), match.end(), STRONG)
+        if "골뱅이" in view.text or "앳" in view.text or "엣" in view.text:
+            for match in _SPELT_PROVIDER.finditer(view.text):
+                yield finding("EMAIL", view, match.start(), match.end(), LIKELY)
+
+
+def _local_part(head: str, *, spelt: bool) -> str:
+    rules = (_SPELT_LOCAL_END, _LOCAL_END) if spelt else (_LOCAL_END, _SPELT_LOCAL_END, _HANGUL_LOCAL_END)
+    return next((match.group() for rule in rules if (match := rule.search(head))), "")
 
 
 class IpRecogniser(KoreanRecogniser):
@@ -74,6 +81,8 @@ def _is_version(text: str, match: re.Match[str]) -> bool:
 
 
 def _is_ipv6(value: str) -> bool:
+    if sum(character.isalnum() for character in value) < 3 or value.count(":") < 2:
+        return False
     try:
         ipaddress.IPv6Address(value.partition("%")[0])
     except ValueError:

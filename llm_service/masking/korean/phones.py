@@ -19,7 +19,7 @@ from llm_service.masking.korean.recogniser import (
 from llm_service.masking.language import Reading
 from llm_service.masking.views import View
 
-_GAP = r"[\s.·/_~,-]{0,3}"
+_GAP = r"[\s.·/_~-]{0,3}"
 _NUMBER = re.compile(
     rf"(?<![0-9])(?:(?P<country>\(?(?:\+|00)?\s?82\)?{_GAP}\(?0?\)?)|(?:\((?=0[0-9]{{1,3}}\)))?(?P<trunk>0))"
     rf"(?:(?P<mobile>1[016789])\)?{_GAP}[0-9]{{3,4}}{_GAP}[0-9]{{4}}"

@@ -16,6 +16,7 @@ from llm_service.masking.korean.recogniser import (
     KoreanRecogniser,
     digits_of,
     finding,
+    is_amount,
     names_a_thing,
 )
 from llm_service.masking.language import Reading
@@ -28,6 +29,13 @@ _NUMBER = re.compile(
 )
 
 
+# Only behind the number's own label may words stand between its halves (앞자리 901231 뒷자리 1234567).
+_HALVES = re.compile(
+    r"(?:주민|외국인|등록|실명|앞\s?자리)[^0-9]{0,16}"
+    r"(?P<number>(?<![0-9])[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[^0-9]{1,14}(?P<tail>[0-9]{7}))(?![0-9])"
+)
+
+
 class ResidentNumberRecogniser(KoreanRecogniser):
     TYPES = ("KR_RRN", "KR_FRN")
 
@@ -35,8 +43,13 @@ class ResidentNumberRecogniser(KoreanRecogniser):
         for view in reading.views:
             for match in view.matches(_NUMBER):
                 if score := _score(view, match):
-                    type_ = "KR_FRN" if match["tail"][0] in "5678" else "KR_RRN"
-                    yield finding(type_, view, match.start(), match.end(), score)
+                    yield finding(_type(match["tail"]), view, match.start(), match.end(), score)
+            for match in view.matches(_HALVES):
+                yield finding(_type(match["tail"]), view, match.start("number"), match.end("number"), STRONG)
+
+
+def _type(tail: str) -> str:
+    return "KR_FRN" if tail[0] in "5678" else "KR_RRN"
 
 
 def _score(view: View, match: re.Match[str]) -> float:
@@ -44,7 +57,11 @@ def _score(view: View, match: re.Match[str]) -> float:
     bare = not match["gap"]
     if not match["tail"].isdigit():
         return STRONG if match["gap"].strip() or len(digits) > 6 else 0.0
-    if bare and not view.guessed and names_a_thing(view, match.start()):
+    if (
+        bare
+        and not view.guessed
+        and (names_a_thing(view, match.start()) or is_amount(view, match.start(), match.end()))
+    ):
         return 0.0
     if _check_digit_holds(digits):
         return CERTAIN
