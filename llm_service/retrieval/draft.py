@@ -9,7 +9,7 @@ from dataclasses import dataclass
 QUESTION_MARK = "Q. "
 ANSWER_MARK = "A. "
 
-_HEAD_LINE = re.compile(rf"(?:제\d+조(?:의\d+)?(?:\([^\n]*\))?|{re.escape(QUESTION_MARK)}[^\n]*)(?:\n|$)")
+_HEAD_LINE = re.compile(rf"\A(?:제\d+조(?:의\d+)?(?:\([^\n]*\))?|{re.escape(QUESTION_MARK)}[^\n]*)(?:\n|$)")
 _REVISION_NOTE = re.compile(
     r"\s*<(?=[^<>]*\d{4}\s*\.\s*\d)[^<>]*>|\s*\[(?:시행일|본조신설|전문개정|제목개정|종전|법률 제)[^\[\]\n]*\]"
 )

@@ -139,21 +139,13 @@ class Ingest:
 
     def withdraw(self, relative_path: str) -> int:
         """Take every ready edition stored under a path out of the answers; returns how many there were."""
-        path = normalise_path(relative_path)
+        return self._change_state(
+            relative_path, None, lambda session, document_id: documents.withdraw(session, document_id, "withdrawn")
+        )
 
-        def work(session: Any) -> int:
-            ready = [
-                stored
-                for stored in documents.list_documents(session)
-                if stored.path == path and stored.state == "ready"
-            ]
-            for stored in ready:
-                documents.withdraw(session, stored.id, "withdrawn")
-            return len(ready)
-
-        count = self._records.run_blocking(work)
-        self._index.apply_changes()
-        return count
+    def restore(self, relative_path: str) -> int:
+        """Undo `withdraw`; returns how many editions are in the answers again."""
+        return self._change_state(relative_path, "withdrawn", documents.restore)
 
     def delete(self, relative_path: str) -> int:
         """Erase everything stored under a path, passages and vectors included; returns how many editions there were."""
@@ -161,6 +153,19 @@ class Ingest:
         erased = self._records.run_blocking(lambda session: documents.delete_path(session, path))
         self._index.apply_changes()
         return len(erased)
+
+    def _change_state(self, relative_path: str, reason: str | None, change: Callable[[Any, int], None]) -> int:
+        path = normalise_path(relative_path)
+
+        def work(session: Any) -> int:
+            chosen = documents.editions_at(session, path, "withdrawn" if reason else "ready", reason)
+            for stored in chosen:
+                change(session, stored.id)
+            return len(chosen)
+
+        count = self._records.run_blocking(work)
+        self._index.apply_changes()
+        return count
 
     def _ingest_from_disk(self, path: str, file: Path, declared: Declaration | None) -> DocumentReport:
         if declared is None:

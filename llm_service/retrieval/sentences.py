@@ -42,9 +42,11 @@ def sentence_pieces(line: str, room: int) -> Iterator[str]:
 
 
 def _hard_pieces(sentence: str, room: int) -> Iterator[str]:
-    while len(sentence) > room:
-        cut = next((at + len(mark) for mark in _BREAKS if (at := sentence.rfind(mark, room // 2, room)) >= 0), room)
-        yield sentence[:cut].strip()
-        sentence = sentence[cut:]
-    if sentence.strip():
-        yield sentence.strip()
+    start = 0
+    while len(sentence) - start > room:
+        middle, end = start + room // 2, start + room
+        cut = next((at + len(mark) for mark in _BREAKS if (at := sentence.rfind(mark, middle, end)) >= 0), end)
+        yield sentence[start:cut].strip()
+        start = cut
+    if rest := sentence[start:].strip():
+        yield rest

@@ -168,6 +168,15 @@ def withdraw(session: Session, document_id: int, reason: str) -> None:
             order_series(session, document.series)
 
 
+def restore(session: Session, document_id: int) -> None:
+    """Put an edition that a person withdrew back into its series."""
+    document = session.get_one(Document, document_id)
+    document.state, document.reason, document.in_force_to = "ready", None, OPEN_END
+    session.flush()
+    _note_change(session, document_id, "upsert")
+    order_series(session, document.series)
+
+
 def delete_path(session: Session, path: str) -> list[int]:
     """Erase every edition stored under a path with its passages; returns the ids, empty if there was none."""
     documents = list(session.scalars(select(Document).where(Document.path == path)))
@@ -176,6 +185,12 @@ def delete_path(session: Session, path: str) -> list[int]:
     for series in {document.series for document in documents}:
         order_series(session, series)
     return [document.id for document in documents]
+
+
+def editions_at(session: Session, path: str, state: DocumentState, reason: str | None) -> list[StoredDocument]:
+    """What is stored under a path in this state and for this reason."""
+    statement = select(Document).where(Document.path == path, Document.state == state, Document.reason == reason)
+    return [_stored(document) for document in session.scalars(statement.order_by(Document.id))]
 
 
 def list_documents(session: Session) -> list[StoredDocument]:

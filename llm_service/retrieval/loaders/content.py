@@ -6,7 +6,7 @@ loader and the masker and is never stored or logged.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 BlockKind = Literal["heading", "paragraph", "row", "question"]
@@ -68,6 +68,9 @@ class Block:
     columns: str | None = None
 
 
+_BLOCK_FIELDS = tuple(block_field.name for block_field in fields(Block))
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedDocument:
     """A document as its blocks. `properties` are scalars of its front matter or file properties; `notes` are stable
@@ -82,18 +85,18 @@ class LoadedDocument:
     def to_json(self) -> bytes:
         """The form in which a parsing process hands it over: data only, since nothing from such a process is
         executed."""
-        blocks = [{name: value for name, value in asdict(block).items() if value} for block in self.blocks]
-        fields = {"format": self.format, "title": self.title, "properties": dict(self.properties), "notes": self.notes}
-        return json.dumps({**fields, "blocks": blocks}, ensure_ascii=False).encode()
+        blocks = [{name: value for name in _BLOCK_FIELDS if (value := getattr(block, name))} for block in self.blocks]
+        head = {"format": self.format, "title": self.title, "properties": dict(self.properties), "notes": self.notes}
+        return json.dumps({**head, "blocks": blocks}, ensure_ascii=False).encode()
 
     @classmethod
     def from_json(cls, encoded: bytes) -> "LoadedDocument":
         """Read `to_json`'s form again; ValueError, KeyError or TypeError if it is anything else."""
-        fields: dict[str, Any] = json.loads(encoded)
+        read: dict[str, Any] = json.loads(encoded)
         return cls(
-            format=str(fields["format"]),
-            blocks=tuple(Block(**{"text": "", **block}) for block in fields["blocks"]),
-            title=fields["title"],
-            properties={str(name): str(value) for name, value in fields["properties"].items()},
-            notes=tuple(map(str, fields["notes"])),
+            format=str(read["format"]),
+            blocks=tuple(Block(**{"text": "", **block}) for block in read["blocks"]),
+            title=read["title"],
+            properties={str(name): str(value) for name, value in read["properties"].items()},
+            notes=tuple(map(str, read["notes"])),
         )

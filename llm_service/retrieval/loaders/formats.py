@@ -1,6 +1,8 @@
 """Which loader reads which file; the loaders' libraries are imported on first use, inside the parsing process."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import PurePosixPath
 from typing import cast
@@ -24,6 +26,7 @@ LOADERS = {
     ".odt": "opendocument",
     ".eml": "mail",
 }
+_UNSTORABLE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f\ud800-\udfff\ufffe\uffff]")
 PDF_MAGIC_WITHIN_BYTES = 1024
 
 
@@ -46,7 +49,23 @@ def load(path: str, content: bytes) -> LoadedDocument:
     if suffix == ".pdf" and b"%PDF-" not in content[:PDF_MAGIC_WITHIN_BYTES]:
         raise UnreadableDocument("broken_file")
     module = import_module(f"llm_service.retrieval.loaders.{LOADERS[suffix]}")
-    document = cast(Callable[[bytes], LoadedDocument], module.load)(content)
-    if not any(block.text.strip() for block in document.blocks):
+    document = _tidy(cast(Callable[[bytes], LoadedDocument], module.load)(content))
+    if not document.blocks:
         raise UnreadableDocument("no_text")
     return document
+
+
+def _tidy(document: LoadedDocument) -> LoadedDocument:
+    """Blocks without characters that no database takes, and with every run of blanks as one blank: what comes after
+    may use patterns that a long run would slow down."""
+    tidied = (replace(block, text=_clean(block.text)) for block in document.blocks)
+    return replace(
+        document,
+        blocks=tuple(block for block in tidied if block.text),
+        title=_clean(document.title or "") or None,
+        properties={_clean(name): _clean(value) for name, value in document.properties.items()},
+    )
+
+
+def _clean(text: str) -> str:
+    return " ".join(_UNSTORABLE.sub("", text).split())

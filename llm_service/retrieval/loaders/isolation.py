@@ -5,6 +5,7 @@ The child is started once and reused (a start takes longer than parsing a statut
 overruns, dies, or has served its share. Only JSON comes back from it.
 """
 
+import math
 import os
 import selectors
 import subprocess
@@ -17,12 +18,14 @@ from types import TracebackType
 from typing import Self, cast, get_args
 
 from llm_service.retrieval.loaders.content import FailureCode, LoadedDocument, UnreadableDocument
-from llm_service.retrieval.loaders.worker import DOCUMENT, MAX_TEXT_BYTES, REPLY_HEADER, REQUEST_HEADER
+from llm_service.retrieval.loaders.worker import DOCUMENT, MAX_REPLY_BYTES, OUT_OF_MEMORY, REPLY_HEADER, REQUEST_HEADER
 
 PARSING_TIMEOUT_SECONDS = 120.0
 PARSING_MEMORY_BYTES = 1024 * 1024 * 1024
 MAX_DOCUMENT_BYTES = 50_000_000
 FILES_PER_PROCESS = 200
+_WORKER = "llm_service.retrieval.loaders.worker"
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 _PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -67,16 +70,21 @@ class IsolatedParser:
         deadline = time.monotonic() + self._timeout_seconds
         process = self._running()
         name = path.encode()
+        is_answered = False
         try:
             _write(process, REQUEST_HEADER.pack(len(name), len(content)) + name + content, deadline)
             kind, length = REPLY_HEADER.unpack(_read(process, REPLY_HEADER.size, deadline))
-            body = _read(process, min(length, MAX_TEXT_BYTES), deadline)
-        except UnreadableDocument:
-            self._kill()
-            raise
+            body = _read(process, min(length, MAX_REPLY_BYTES), deadline)
+            is_answered = True
+        finally:
+            # Also when a person interrupts: the next file must not read this one's answer.
+            if not is_answered:
+                self._kill()
         self._served += 1
         if kind != DOCUMENT:
             code = body.decode(errors="replace")
+            if code == OUT_OF_MEMORY:
+                self._kill()  # it is about to end by itself: what a parser left half done in memory is not trusted
             raise UnreadableDocument(cast(FailureCode, code) if code in get_args(FailureCode) else "parser_crashed")
         try:
             return LoadedDocument.from_json(body)
@@ -94,9 +102,9 @@ class IsolatedParser:
 
     def _start(self) -> subprocess.Popen[bytes]:
         # A bare environment: no secret of the service is within reach of a parser that a hostile file took over.
-        environment = {"PYTHONPATH": str(_PACKAGE_ROOT), "LANG": "C.UTF-8", "PATH": os.defpath, "OMP_NUM_THREADS": "1"}
+        environment = {"PYTHONPATH": str(_PACKAGE_ROOT), "LANG": "C.UTF-8", "PATH": os.defpath, **_ONE_THREAD}
         process = subprocess.Popen(
-            [sys.executable, "-m", "llm_service.retrieval.loaders.worker", str(self._memory_bytes)],
+            [sys.executable, "-m", _WORKER, str(self._memory_bytes), str(math.ceil(self._timeout_seconds))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,6 +1,7 @@
 """Plain text: decides the encoding of Korean files and reads paragraphs."""
 
 import codecs
+import re
 
 import charset_normalizer
 
@@ -14,7 +15,7 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 MAX_CONTROL_SHARE = 0.01
-_TEXT_CONTROLS = {"\t", "\n", "\r", "\f", "\v", "\x1a"}
+_BINARY_CONTROL = re.compile(r"[\x00-\x08\x0e-\x19\x1b-\x1f]")
 
 
 def load(content: bytes) -> LoadedDocument:
@@ -54,7 +55,7 @@ def _strict(content: bytes, encoding: str) -> str:
 
 
 def _textual(text: str) -> str:
-    controls = sum(1 for character in text if character < " " and character not in _TEXT_CONTROLS)
+    controls = len(_BINARY_CONTROL.findall(text))
     if controls > MAX_CONTROL_SHARE * len(text):
         raise UnreadableDocument("binary_content")
     return text.replace("\x1a", "")
