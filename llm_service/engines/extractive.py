@@ -15,15 +15,18 @@ from llm_service.engines.units import Unit, units_of
 MAXIMUM_CHARACTERS: Final = 700
 MAXIMUM_UNITS: Final = 4
 MAXIMUM_SOURCES: Final = 3
-LEAST_COVERAGE: Final = 0.2
+LEAST_COVERAGE: Final = 0.3
 ELLIPSIS: Final = "…"
 
+# A passage as short as this is one thought: quoted whole, it keeps its conditions.
+WHOLE_PASSAGE_CHARACTERS: Final = 320
+
 # A further unit must come this near the best one to be worth the reader's time.
-_WORTH_QUOTING: Final = 0.7
+_WORTH_QUOTING: Final = 0.6
 _CITATION_MARK: Final = re.compile(r"\[\d[\d, ]*\]")
-_STORED_ANSWER: Final = re.compile(
-    r"\A\s*(?:질문|문|Q|Question)\s*[:.][^\n]*\n+\s*(?:답변|답|A|Answer)\s*[:.]\s*(?P<answer>\S.*)\Z", re.DOTALL
-)
+_ASKED: Final = re.compile(r"\s*(?:질문|문|Q|Question)\s?[:.]\s")
+_ANSWERED: Final = re.compile(r"\s*(?:답변|답|A|Answer)\s?[:.]\s+")
+_FIELD: Final = re.compile(r"\S{1,12}: \S.{0,40}$")
 
 
 class ExtractiveEngine:
@@ -50,13 +53,24 @@ class ExtractiveEngine:
         ranked = score_units(asked, request.passages, outlines)
         if not ranked or asked.coverage(ranked[0].carried) < self._least_coverage:
             return ()
-        stored = _STORED_ANSWER.match(request.passages[ranked[0].passage].text)
-        if stored:
-            return (_block(stored["answer"].strip(), ranked[0].passage),)
+        if stored := _stored_answer(request.passages[ranked[0].passage].text):
+            return (_block(stored, ranked[0].passage),)
         chosen = _Quotation(asked, outlines)
         for unit in ranked:
             chosen.offer(unit)
         return tuple(_block(_layout(outlines[place], units), place) for place, units in chosen.by_passage.items())
+
+
+def _stored_answer(text: str) -> str:
+    """The answer of a passage that is a stored question with its answer, without the fields below it; "" for others."""
+    lines = text.strip().split("\n")
+    places = [place for place, line in enumerate(lines) if _ANSWERED.match(line)]
+    if not places or not _ASKED.match(lines[0]):
+        return ""
+    answer = lines[places[0] :]
+    while len(answer) > 1 and _FIELD.match(answer[-1]):
+        answer.pop()
+    return "\n".join((_ANSWERED.sub("", answer[0], count=1), *answer[1:])).strip()
 
 
 class _Quotation:
@@ -71,18 +85,22 @@ class _Quotation:
         self._room = MAXIMUM_CHARACTERS
 
     def offer(self, unit: ScoredUnit) -> None:
+        """Quote the unit with what it hangs from, its provisos and its items, or the whole passage if it is short."""
         if not self._is_worth_it(unit):
             return
         outline = self._outlines[unit.passage]
-        held = self.by_passage.get(unit.passage, set())
-        wanted = {unit.index, *(place for place in ancestors(outline, unit.index) if not outline[place].is_heading)}
-        wanted |= {
-            place for place in range(len(outline)) if outline[place].is_proviso and outline[place].lead in wanted
-        }
-        if self._taken and sum(len(outline[place].text) for place in wanted - held) > self._room:
+        wanted = _with_context(outline, unit.index)
+        whole = {place for place, other in enumerate(outline) if not other.is_heading}
+        if self._length(unit.passage, whole) <= min(WHOLE_PASSAGE_CHARACTERS, self._room):
+            wanted = whole
+        if self._taken and self._length(unit.passage, wanted) > self._room:
             return
         self._take(unit, wanted)
         self._add_items(unit)
+
+    def _length(self, passage: int, places: set[int]) -> int:
+        held = self.by_passage.get(passage, set())
+        return sum(len(self._outlines[passage][place].text) for place in places - held)
 
     def _is_worth_it(self, unit: ScoredUnit) -> bool:
         if unit.index in self.by_passage.get(unit.passage, set()):
@@ -92,10 +110,8 @@ class _Quotation:
         return self._taken < MAXIMUM_UNITS and unit.score >= _WORTH_QUOTING * self._best
 
     def _take(self, unit: ScoredUnit, wanted: set[int]) -> None:
-        outline = self._outlines[unit.passage]
-        held = self.by_passage.setdefault(unit.passage, set())
-        self._room -= sum(len(outline[place].text) for place in wanted - held)
-        held |= wanted
+        self._room -= self._length(unit.passage, wanted)
+        self.by_passage.setdefault(unit.passage, set()).update(wanted)
         self._best = max(self._best, unit.score)
         self._taken += 1
 
@@ -112,6 +128,13 @@ class _Quotation:
                 self._room -= len(item.text)
 
 
+def _with_context(outline: Sequence[Unit], index: int) -> set[int]:
+    """A unit, the units it hangs from, and the provisos (다만, …) to any of them: a rule without these misleads."""
+    above = {place for place in ancestors(outline, index) if not outline[place].is_heading}
+    wanted = {index, *above}
+    return wanted | {place for place, unit in enumerate(outline) if unit.is_proviso and unit.lead in wanted}
+
+
 def _layout(outline: Sequence[Unit], places: set[int]) -> str:
     """The units in the order of the passage, on lines as there; what is left out between them shows as an ellipsis."""
     written = ""
@@ -122,7 +145,8 @@ def _layout(outline: Sequence[Unit], places: set[int]) -> str:
             gap = any(not outline[between].is_heading for between in range(before + 1, place))
             written += f" {ELLIPSIS}" if gap else ""
             written += " " if unit.line == outline[before].line else "\n"
-        written += unit.text
+        # Line breaks of a page are not the author's.
+        written += " ".join(unit.text.split())
         before = place
     return written
 

@@ -37,8 +37,8 @@ WordsOf = Callable[[MaskedText], Sequence[QuestionWord]]
 # Words found only above a unit count half: the heading says what the article is about, not what it rules.
 _CONTEXT_SHARE: Final = 0.5
 # One syllable occurs inside unrelated words.
-_SYLLABLE_SHARE: Final = 0.3
-_SYNONYM_SHARE: Final = 0.8
+_SYLLABLE_SHARE: Final = 0.15
+_SYNONYM_SHARE: Final = 0.9
 _KIND_GAIN: Final = 1.6
 _RANK_DECAY: Final = 0.15
 

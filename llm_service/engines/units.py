@@ -4,7 +4,7 @@ Knows the outward form of Korean documents only; which unit answers a question i
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +22,15 @@ _ITEM_FORMS: Final = (
 )
 _ROW: Final = re.compile(r"\|.*\|$")
 _ROW_RULE: Final = re.compile(r"\|[\s:|-]+\|$")
-_HEADING: Final = re.compile(r"#{1,6}\s")
+_HEADING: Final = re.compile(
+    r"#{1,6}\s|(?=제\d{1,4}조(?:의\d{1,3})?(?:\([^\n]*\))?$)|(?=\d{1,2}(?:\.\d{1,2}){1,3}\.?\s[^.!?]{1,60}$)"
+)
+# A line this long that ends in the middle of a sentence was broken by the page, not by its writer.
+_WRAPPED_LINE_CHARACTERS: Final = 25
+_OPEN_END: Final = re.compile(r"[가-힣A-Za-z0-9,ㆍ·]$")
+# Marks such as "Q." and "A." end nothing.
+_SHORTEST_SENTENCE: Final = 3
+_LABELLED_CELL: Final = re.compile(r"\S: \S")
 # A full stop ends a sentence unless a digit stands before it: dates (2024. 3. 1.) and numbers keep theirs.
 _SENTENCE_END: Final = re.compile(r"(?<=[^\s\d.])[.!?](?=[\s<“\"]|$)")
 _NOTE: Final = re.compile(
@@ -55,8 +63,11 @@ class Unit:
 def units_of(passage: str) -> tuple[Unit, ...]:
     """Every quotable unit in the order of the passage; revision notes and deleted items are left out."""
     outline = _Outline()
-    for number, (start, line) in enumerate(_lines(passage)):
-        outline.add_line(number, start, line)
+    lines = list(_unwrapped(passage, _lines(passage)))
+    following = [*(line for _, line in lines[1:]), ""]
+    for number, ((start, line), after) in enumerate(zip(lines, following, strict=True)):
+        heads_rows = " | " in line and not _LABELLED_CELL.search(line) and _LABELLED_CELL.search(after) is not None
+        outline.add_line(number, start, line, heads_rows=heads_rows)
     return tuple(outline.units)
 
 
@@ -68,16 +79,16 @@ class _Outline:
         self._above: list[int] = []
         self._heading: int | None = None
 
-    def add_line(self, number: int, start: int, line: str) -> None:
+    def add_line(self, number: int, start: int, line: str, *, heads_rows: bool) -> None:
+        """Take in a line; `heads_rows` says that the cells of the rows below repeat the names of their columns."""
         marked = _HEADING.match(line)
-        if marked:
+        if marked or heads_rows:
+            end = marked.end() if marked else 0
             self._above, self._heading = [], len(self.units)
-            self.units.append(
-                Unit(line[marked.end() :], start + marked.end(), PROSE_LEVEL, number, None, is_heading=True)
-            )
+            self.units.append(Unit(line[end:], start + end, PROSE_LEVEL, number, None, is_heading=True))
             return
         level, marker_end = _level_of(line)
-        lead = self._lead_of(level, number)
+        lead = self._lead_of(level, number) if level != ROW_LEVEL or not _LABELLED_CELL.search(line) else None
         first = len(self.units)
         for offset, sentence in _sentences(line, marker_end, whole=level == ROW_LEVEL):
             proviso = len(self.units) > first and _CONTINUATION.match(sentence) is not None
@@ -110,19 +121,44 @@ def _lines(passage: str) -> Iterator[tuple[int, str]]:
         place += len(raw)
 
 
+def _unwrapped(passage: str, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Lines that a page broke in mid-sentence are one line again; their text stays as it stands in the passage."""
+    start, end = 0, 0
+    for place, line in lines:
+        held = passage[start:end]
+        last = held.rpartition("\n")[2]
+        if end and _is_wrapped(last, line) and "\n\n" not in passage[end:place]:
+            end = place + len(line)
+            continue
+        if end:
+            yield start, held
+        start, end = place, place + len(line)
+    if end:
+        yield start, passage[start:end]
+
+
+def _is_wrapped(line: str, following: str) -> bool:
+    breaks_off = len(line) >= _WRAPPED_LINE_CHARACTERS and _OPEN_END.search(line) is not None
+    starts_anew = (
+        _HEADING.match(following) or _level_of(following) != (PROSE_LEVEL, 0) or _LABELLED_CELL.search(following)
+    )
+    return breaks_off and not starts_anew and " | " not in line and not line.endswith(("다", "요", "함", "됨", "임"))
+
+
 def _level_of(line: str) -> tuple[int, int]:
     """The depth of a line and where its marker ends."""
     for level, form in _ITEM_FORMS:
         if marker := form.match(line):
             return level, marker.end()
-    return (ROW_LEVEL if " | " in line else PROSE_LEVEL), 0
+    is_row = " | " in line or (_LABELLED_CELL.search(line) and not _SENTENCE_END.search(line))
+    return (ROW_LEVEL if is_row else PROSE_LEVEL), 0
 
 
 def _sentences(line: str, marker_end: int, *, whole: bool) -> Iterator[tuple[int, str]]:
     """The sentences of a line with their places, revision notes cut off."""
     ends = [] if whole else _outside_brackets(line, [end.end() for end in _SENTENCE_END.finditer(line, marker_end)])
     start = 0
-    for end in [*ends, len(line)]:
+    for end in [*(end for end in ends if end > _SHORTEST_SENTENCE), len(line)]:
         for offset, part in _without_notes(line[start:end]):
             if part and not _DELETED.match(part) and any(map(str.isalnum, part)):
                 yield start + offset, part
