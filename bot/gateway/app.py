@@ -115,7 +115,9 @@ def _speak_errors(app: FastAPI, metrics: Metrics) -> None:
 
     def respond(code: str, status: int, retry_after_seconds: int | None = None) -> JSONResponse:
         metrics.declined.labels(code).inc()
-        headers = {"Retry-After": str(retry_after_seconds)} if retry_after_seconds else None
+        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+        if retry_after_seconds:
+            headers["Retry-After"] = str(retry_after_seconds)
         return JSONResponse({"error": error_body(code)}, status_code=status, headers=headers)
 
     @app.exception_handler(Declined)

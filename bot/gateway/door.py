@@ -48,10 +48,17 @@ STRICT_HEADERS: Final = {
 class Door:
     """Wraps the app. A body over `maximum_body_bytes` or one that trickles in is refused before it is parsed."""
 
-    def __init__(self, app: ASGIApp, maximum_body_bytes: int, count_declined: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        maximum_body_bytes: int,
+        count_declined: Callable[[str], None],
+        body_timeout_seconds: float = BODY_TIMEOUT_SECONDS,
+    ) -> None:
         self._app = app
         self._maximum_body_bytes = maximum_body_bytes
         self._count_declined = count_declined
+        self._body_timeout_seconds = body_timeout_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,7 +82,7 @@ class Door:
             raise Declined("body_too_large", 413)
         body = bytearray()
         try:
-            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            async with asyncio.timeout(self._body_timeout_seconds):
                 while (message := await receive())["type"] == "http.request":
                     body += message.get("body", b"")
                     if len(body) > self._maximum_body_bytes:

@@ -1,5 +1,8 @@
 """What the gateway counts, for Prometheus: codes, reasons, stages and seconds; never ids, never text."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 STAGE_BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -31,8 +34,27 @@ class Metrics:
             "haechi_gateway_open_streams", "Answers being streamed right now.", registry=self.registry
         )
 
-    def observe_turn(self, state: str, timings_milliseconds: dict[str, float]) -> None:
-        """Count one ended turn and its stages."""
-        self.turns.labels(state).inc()
-        for stage, milliseconds in timings_milliseconds.items():
-            self.stages.labels(stage).observe(milliseconds / 1000)
+    @contextmanager
+    def follow_stream(self, first_time: bool) -> Iterator["FollowedStream"]:
+        """Count one stream while it is open and, the first time a turn is streamed, how the turn ended."""
+        followed = FollowedStream()
+        with self.open_streams.track_inprogress():
+            try:
+                yield followed
+            finally:
+                if first_time:
+                    self.turns.labels(followed.state).inc()
+                    for stage, milliseconds in followed.timings.items():
+                        self.stages.labels(stage).observe(milliseconds / 1000)
+
+
+class FollowedStream:
+    """How a stream ended; `left` until it is told: the reader went away."""
+
+    def __init__(self) -> None:
+        self.state = "left"
+        self.timings: dict[str, float] = {}
+
+    def end(self, state: str, timings_milliseconds: dict[str, float]) -> None:
+        self.state = state
+        self.timings = timings_milliseconds

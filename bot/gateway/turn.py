@@ -6,7 +6,8 @@ HTTP, no channel and no rule of Korean.
 
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -88,15 +89,16 @@ class ChatTurns:
 
     async def stream(self, opened: OpenTurn, after: int | None = None) -> AsyncIterator[ChatEvent]:
         """The turn's events after the id the reader has seen; None means from the beginning."""
-        with self._metrics.open_streams.track_inprogress():
+        answer = self._answer(opened, after or 0) if opened.reply is None else _reply_events(opened, after or 0)
+        with self._metrics.follow_stream(first_time=opened.state == "received") as followed:
             if after is None:
                 for event in _opening(opened):
                     yield event
-            events = self._answer(opened, after or 0) if opened.reply is None else _reply_events(opened, after or 0)
-            async for event in events:
-                if event.event == "done":
-                    self._metrics.observe_turn(event.data["state"], event.data["timings"])
-                yield event
+            async with aclosing(answer) as events:
+                async for event in events:
+                    if event.event in ("done", "error"):
+                        followed.end(event.data.get("state", "failed"), event.data.get("timings", {}))
+                    yield event
 
     async def stop(self, turn: OwnedTurn) -> None:
         """Stop a running answer; its stream ends with `done`, state stopped."""
@@ -122,21 +124,21 @@ class ChatTurns:
         reply = kept.answer if kept.state == "replied" else None
         return _opened(question, accepted, started, Decision(route, asks_documents=reply is None), reply=reply)
 
-    async def _answer(self, opened: OpenTurn, after: int) -> AsyncIterator[ChatEvent]:
+    async def _answer(self, opened: OpenTurn, after: int) -> AsyncGenerator[ChatEvent]:
         """llm_service's events, `done` completed with what only the gateway knows. A broken stream ends in `error`."""
         seen, first_token = after, 0.0
+        failure = "stream_interrupted"
         try:
             async for event in self._llm_service.events(opened.turn.turn_id, opened.turn.conversation_id, after):
                 seen = event.id
                 if event.event == "token" and not first_token:
                     first_token = _milliseconds_since(opened.started)
                 yield _completed(opened, event, first_token)
-                if event.event in ("done", "error"):
-                    return
+                failure = "" if event.event in ("done", "error") else failure
         except ServiceError as error:
-            yield ChatEvent(seen, "error", error_body(error.code))
-            return
-        yield ChatEvent(seen, "error", error_body("answer_interrupted"))
+            failure = error.code if failure else ""
+        if failure:
+            yield ChatEvent(seen, "error", error_body(failure))
 
     def _remember_answer(self, accepted: AcceptedTurn) -> None:
         self._last_answers[accepted.conversation_id] = accepted.turn_id
@@ -192,7 +194,7 @@ def _opening(opened: OpenTurn) -> list[ChatEvent]:
     return events
 
 
-async def _reply_events(opened: OpenTurn, after: int) -> AsyncIterator[ChatEvent]:
+async def _reply_events(opened: OpenTurn, after: int) -> AsyncGenerator[ChatEvent]:
     total = _milliseconds_since(opened.started)
     done = {
         "turn_id": opened.turn.turn_id,

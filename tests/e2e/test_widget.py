@@ -135,6 +135,41 @@ def test_a_lost_connection_offers_to_try_again(page: Page, context: BrowserConte
     assert page.locator(".turn").count() == 1
 
 
+def test_an_answer_whose_stream_breaks_is_read_on_by_itself(
+    page: Page, llm_service: LlmServiceStandIn, stands_in: bool
+) -> None:
+    if not stands_in:
+        pytest.skip("only the stand-in can be told to break off")
+    generations = llm_service.generations
+    llm_service.cut_after = 8
+    ask_and_wait(page)
+    expect(page.locator(".words")).to_contain_text("신분증 사본을 확인합니다.")
+    assert page.locator(".words").inner_text().count("금융회사등에") == 1
+    assert llm_service.generations == generations + 1
+
+
+def test_everything_can_be_done_with_the_keyboard(page: Page) -> None:
+    ask_and_wait(page)
+    page.locator("#log").focus()
+    page.keyboard.press("Tab")
+    expect(page.locator(".citation").first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".sources details").first).to_have_attribute("open", "")
+    page.get_by_role("button", name="도움이 됐어요").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator(".feedback-form input").first).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="아쉬워요")).to_be_focused()
+
+
+def test_the_growing_answer_is_not_read_aloud_but_its_state_is(page: Page) -> None:
+    expect(page.get_by_role("log")).to_have_attribute("aria-live", "off")
+    ask(page)
+    expect(page.get_by_role("status")).to_have_text("답변을 작성하는 중입니다.")
+    expect(page.get_by_role("status")).to_have_text("답변이 완료되었습니다.")
+
+
 def test_the_page_speaks_english(page: Page) -> None:
     page.get_by_role("button", name="English").click()
     expect(page.get_by_role("heading", name="How can I help?")).to_be_visible()

@@ -4,6 +4,8 @@ import { Refused, conversationId, post } from "./session.js";
 
 const RESUME_ATTEMPTS = 4;
 const FIRST_PAUSE_MILLISECONDS = 400;
+// The answer itself is well when its stream breaks for one of these: it can be read on.
+const RESUMABLE = new Set(["stream_interrupted", "llm_service_unreachable", "llm_service_timeout"]);
 
 /** Yields {id, event, data}. Throws `Refused` when the gateway declines or cannot be reached again. */
 export async function* ask(messageId, text, locale) {
@@ -16,6 +18,7 @@ export async function* ask(messageId, text, locale) {
       const response = await post("/v1/chat", body, { headers });
       for await (const event of eventsOf(response.body)) {
         lastId = event.id;
+        if (event.event === "error" && RESUMABLE.has(event.data.code) && attempt < RESUME_ATTEMPTS) break;
         yield event;
         if (event.event === "done" || event.event === "error") return;
       }
@@ -31,15 +34,19 @@ export async function* ask(messageId, text, locale) {
 async function* eventsOf(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const blocks = (rest + value).replaceAll("\r\n", "\n").split("\n\n");
-    rest = blocks.pop();
-    for (const block of blocks) {
-      const fields = Object.fromEntries(block.split("\n").map(fieldOf));
-      if (fields.data) yield { id: fields.id, event: fields.event, data: JSON.parse(fields.data) };
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const blocks = (rest + value).split("\n\n");
+      rest = blocks.pop();
+      for (const block of blocks) {
+        const fields = Object.fromEntries(block.split("\n").map(fieldOf));
+        if (fields.data) yield { id: fields.id, event: fields.event, data: JSON.parse(fields.data) };
+      }
     }
+  } finally {
+    await reader.cancel();
   }
 }
 

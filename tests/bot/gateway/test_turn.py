@@ -104,7 +104,7 @@ def test_an_answer_that_breaks_off_ends_in_an_error_event_from_which_it_can_be_r
     llm_service.cut_after = 6
     body = guest.chat_body(QUESTION)
     broken = events_of(guest.post("/v1/chat", body))
-    assert (broken[-1][1], broken[-1][2]["code"], broken[-1][0]) == ("error", "answer_interrupted", 6)
+    assert (broken[-1][1], broken[-1][2]["code"], broken[-1][0]) == ("error", "stream_interrupted", 6)
     rest = events_of(guest.post("/v1/chat", body, **{"Last-Event-ID": "6"}))
     assert (words(broken) + words(rest)).split() == "".join(SENTENCES).split()
 
@@ -204,3 +204,16 @@ async def test_a_reader_who_leaves_does_not_end_the_answer(
         whole = await http.post("/v1/chat", json=body, headers=headers)
     assert only(events_of(whole), "done")[0]["state"] == "answered"
     assert llm_service.generations == 1
+
+
+def test_a_turn_is_counted_once_however_often_it_is_streamed(gateway: httpx.Client, guest: Caller) -> None:
+    def answered() -> float:
+        lines = gateway.get("/metrics").text.splitlines()
+        found = [line.split()[1] for line in lines if line.startswith('haechi_gateway_turns_total{state="answered"}')]
+        return float(found[0]) if found else 0.0
+
+    before = answered()
+    body = guest.chat_body(QUESTION)
+    for _ in range(3):
+        guest.post("/v1/chat", body)
+    assert answered() == before + 1

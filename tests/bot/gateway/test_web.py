@@ -1,5 +1,6 @@
 """The web channel's edge: who may, how often, what is refused with which code, and what is never stored or logged."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from bot.gateway.app import create_app
 from bot.gateway.client import GatewayClient, GatewayError
+from bot.gateway.door import Door
 from bot.gateway.settings import GatewaySettings
 from tests.bot.gateway.conftest import Caller, new_guest, only
 from tests.bot.gateway.stand_ins import PHONE_NUMBER, SERVICE_TOKEN, LlmServiceStandIn, RasaStandIn, served
@@ -259,6 +261,32 @@ async def test_the_gateway_client_collects_a_whole_answer(gateway: httpx.Client)
     with pytest.raises(GatewayError, match="text_empty"):
         await client.ask("")
     await client.close()
+
+
+async def test_services_opened_in_one_process_speak_the_same_wire() -> None:
+    stand_in = LlmServiceStandIn()
+    settings = GatewaySettings(service_token=SERVICE_TOKEN, rasa_url="", llm_service_url="http://haechi")
+    gateway = create_app(settings, httpx.ASGITransport(stand_in.app()))
+    async with gateway.router.lifespan_context(gateway):
+        client = GatewayClient("http://haechi", SERVICE_TOKEN, httpx.ASGITransport(gateway))
+        answer = await client.ask(QUESTION)
+        await client.close()
+    assert (answer.state, len(answer.sources)) == ("answered", 2)
+
+
+async def test_a_body_that_trickles_in_is_given_up() -> None:
+    sent: list[Any] = []
+
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    counted: list[str] = []
+    door = Door(create_app(GatewaySettings()), 1024, counted.append, body_timeout_seconds=0.01)
+    await door({"type": "http", "method": "POST", "path": "/v1/chat", "headers": []}, never, send)
+    assert (sent[0]["status"], counted) == (408, ["body_too_slow"])
 
 
 async def test_the_gateway_client_names_a_gateway_that_is_not_there() -> None:
