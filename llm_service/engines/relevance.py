@@ -146,7 +146,7 @@ def _wordings(word: QuestionWord) -> tuple[tuple[float, tuple[str, ...]], ...]:
 
 
 def _share(wordings: Sequence[tuple[float, Sequence[str]]], squeezed: str) -> float:
-    return max((share for share, parts in wordings if all(part in squeezed for part in parts)), default=0.0)
+    return max((share for share, parts in wordings if all(part and part in squeezed for part in parts)), default=0.0)
 
 
 def _rarity(wordings: Sequence[tuple[float, Sequence[str]]], texts: Sequence[str]) -> float:

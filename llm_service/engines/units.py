@@ -64,9 +64,9 @@ def units_of(passage: str) -> tuple[Unit, ...]:
     """Every quotable unit in the order of the passage; revision notes and deleted items are left out."""
     outline = _Outline()
     lines = list(_unwrapped(passage, _lines(passage)))
-    following = [*(line for _, line in lines[1:]), ""]
-    for number, ((start, line), after) in enumerate(zip(lines, following, strict=True)):
-        heads_rows = " | " in line and not _LABELLED_CELL.search(line) and _LABELLED_CELL.search(after) is not None
+    for number, (start, line) in enumerate(lines):
+        below = lines[number + 1][1] if number + 1 < len(lines) else ""
+        heads_rows = " | " in line and not _LABELLED_CELL.search(line) and _LABELLED_CELL.search(below) is not None
         outline.add_line(number, start, line, heads_rows=heads_rows)
     return tuple(outline.units)
 
