@@ -3,6 +3,9 @@
 PYTHON := .venv/bin/python
 HAECHI := .venv/bin/haechi
 STATUTES ?= ../shared/data/statutes
+# Documents ingested besides the samples, with who may see them; statutes are public.
+DOCUMENTS ?= $(addsuffix =staff$(comma)customer,$(wildcard $(STATUTES)/current))
+comma := ,
 
 .PHONY: help
 help: ## print this menu
@@ -13,7 +16,7 @@ help: ## print this menu
 setup: ## make both virtual environments (Python 3.11 and, for Rasa, 3.10)
 	@bin/setup
 run: setup ## set up and start the platform, ask one question; ONCE=1 stops there
-	@$(HAECHI) up $(if $(ONCE),--once)
+	@$(HAECHI) up $(addprefix --documents ,$(DOCUMENTS)) $(if $(ONCE),--once)
 
 ## Check
 .PHONY: test check format lock

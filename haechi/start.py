@@ -213,9 +213,13 @@ async def _is_ready(service: Callable[[], Awaitable[dict[str, Any]]]) -> bool:
 
 def show_answer(console: Console, question: str, answer: GatewayAnswer) -> None:
     """The question, its cited answer, and what each stage took."""
-    console.print(f"\n[bold]질문[/bold]  {question}")
-    console.print(f"[bold]답변[/bold]  {answer.answer}", highlight=False, markup=True)
+
+    def say(line: str, style: str | None = None) -> None:
+        # soft_wrap leaves lines whole: an answer is often copied; markup would take [1] for a style.
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    say(f"\n질문  {question}", "bold")
+    say(answer.answer)
     for source in answer.sources:
-        console.print(f"  [{source.number}] {source.label}", highlight=False, markup=False)
-    taken = "  ".join(f"{stage} {answer.timings[stage]:.1f} ms" for stage in STAGES if stage in answer.timings)
-    console.print(f"[dim]{taken}[/dim]")
+        say(f"  [{source.number}] {source.label}")
+    say("  ".join(f"{stage} {answer.timings[stage]:.1f} ms" for stage in STAGES if stage in answer.timings), "dim")
