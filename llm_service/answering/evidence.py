@@ -36,6 +36,7 @@ class Evidence:
     """`squeezed` is the text without blanks; `bounds` maps a quantity to the words found behind it (None for none)."""
 
     squeezed: str
+    bigrams: frozenset[str]
     bounds: Mapping[tuple[str, str], frozenset[Bound | None]]
     numbers: frozenset[Fraction]
     row_numbers: frozenset[Fraction]
@@ -52,6 +53,7 @@ def evidence_of(passage: Candidate) -> Evidence:
     found = (*quantities_of(passage.text), *quantities_of(heading))
     return Evidence(
         squeezed=squeezed(f"{passage.text}\n{heading}"),
+        bigrams=bigrams_of(f"{passage.text}\n{heading}"),
         bounds=_bounds(found),
         numbers=frozenset(quantity.number for quantity in found if quantity.number is not None),
         row_numbers=frozenset(_row_numbers(passage.text)),

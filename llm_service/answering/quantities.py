@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final, Literal
 
 from llm_service.answering.numerals import DIGITS, NATIVE, NATIVE_DAYS, SCALED, SINO, SINO_DIGIT, value_of
@@ -42,10 +43,11 @@ _TAKEN: Final = "\ue000"
 _BEFORE_RANGE: Final = re.compile(r"\s?[~∼–-]\s?")
 _BOUND: Final = re.compile(
     r"\s?(?:을|를|의|이|가)?\s?(?:(?P<at_least>이상)|(?P<at_most>이하|이내|까지|(?:넘|초과하)지\s?(?:아니|않|못))"
-    r"|(?P<over>초과|넘)|(?P<under>미만)|(?P<before>이?전(?![가-힣]{2}))|(?P<after>이?후(?![가-힣]{2})|지난|지나|경과))"
+    r"|(?P<over>초과|넘)|(?P<under>미만)|(?P<before>이?전(?!부|체|자|화|환|액|세))|(?P<after>이?후(?!불|보|견)|지난|지나|경과))"
 )
 
 
+@lru_cache(maxsize=1024)
 def quantities_of(text: str) -> tuple[Quantity, ...]:
     """Every quantity of the text in order; placeholders and the numbers of list items are none."""
     readable = text.translate(_ASCII)
@@ -58,6 +60,14 @@ def quantities_of(text: str) -> tuple[Quantity, ...]:
             found.append(Quantity(kind, value, match.start(), match.end(), number, bound))
         left = _blanked(left, pattern)
     return tuple(_share_units(sorted(found, key=lambda quantity: quantity.start), readable))
+
+
+def without_quantities(text: str) -> str:
+    """The text with a blank for each quantity: what is left to compare once the quantities have been compared."""
+    left = list(text)
+    for quantity in quantities_of(text):
+        left[quantity.start : quantity.end] = " " * (quantity.end - quantity.start)
+    return "".join(left)
 
 
 def _blanked(text: str, pattern: re.Pattern[str]) -> str:

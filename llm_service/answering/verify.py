@@ -18,14 +18,14 @@ from llm_service.answering.evidence import (
     squeezed,
 )
 from llm_service.answering.polarity import contradicts, predicates_of, swapped_opposites
-from llm_service.answering.quantities import Quantity, quantities_of
+from llm_service.answering.quantities import Quantity, quantities_of, without_quantities
 from llm_service.answering.segments import CITATION
 from llm_service.masked import MaskedText
 from llm_service.retrieval.candidate import Candidate
 
 Failure = Literal["uncited", "quantity_not_in_source", "bound_not_in_source", "polarity_not_in_source", "not_carried"]
 
-LEAST_ENTAILMENT: Final = 0.5
+LEAST_ENTAILMENT: Final = 0.35
 # A sentence this near to one of the source is that sentence, slightly changed: then its ending must be the source's.
 _SAME_SENTENCE: Final = 0.75
 _MEASURED_KINDS: Final = frozenset(("amount", "rate", "date", "time", "period", "count", "age"))
@@ -57,17 +57,15 @@ class Entailment(Protocol):
 
 
 class LexicalEntailment:
-    """Share of the sentence's letter pairs that occur in the passages.
+    """Share of the sentence's letter pairs that occur in the passages; quantities are compared apart and left out.
 
     A sentence in another script than its passages shares none; letters cannot judge it, so it scores 1 and is left to
     its quantities.
     """
 
     def score(self, sentence: str, passages: Sequence[Candidate]) -> float:
-        said = bigrams_of(sentence)
-        held = frozenset[str]().union(
-            *(known.bigrams for passage in passages for known in evidence_of(passage).sentences)
-        )
+        said = bigrams_of(without_quantities(sentence))
+        held = frozenset[str]().union(*(evidence_of(passage).bigrams for passage in passages))
         if not said or _is_hangul(said) != _is_hangul(held):
             return 1.0
         return len(said & held) / len(said)
