@@ -31,13 +31,23 @@ from qdrant_edge import (
 )
 
 from llm_service.retrieval.candidate import Entitlement
-from llm_service.retrieval.index import VECTOR_NAMES, Hit, IndexHeld, IndexPoint, SparseVector, VectorIndex, VectorName
+from llm_service.retrieval.index import (
+    FULL_SCAN_THRESHOLD_POINTS,
+    PREFETCH_LIMIT,
+    UPSERT_BATCH_POINTS,
+    VECTOR_NAMES,
+    Hit,
+    IndexHeld,
+    IndexPoint,
+    SparseVector,
+    VectorIndex,
+    VectorName,
+)
 
 # The stubs miss that the variants of Fusion are fusions.
 FUSION = cast(Fusion, Fusion.Dbsf())
+SEARCH_THREADS = 2
 LOCK_FILE = "owner.lock"
-PREFETCH_LIMIT = 100
-UPSERT_BATCH_POINTS = 256
 KEYWORD_FIELDS = ("audience",)
 INTEGER_FIELDS = ("document_id",)
 DATE_FIELDS = ("in_force_from", "in_force_to")
@@ -61,8 +71,9 @@ class EdgeIndexes:
         folder = self._directory / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        sparse = {str(vector): EdgeSparseVectorParams() for vector in VECTOR_NAMES}
-        shard = EdgeShard.create(str(folder), EdgeConfig(sparse_vectors=sparse))
+        params = EdgeSparseVectorParams(full_scan_threshold=FULL_SCAN_THRESHOLD_POINTS)
+        sparse = {str(vector): params for vector in VECTOR_NAMES}
+        shard = EdgeShard.create(str(folder), EdgeConfig(sparse_vectors=sparse, max_search_threads=SEARCH_THREADS))
         for field in KEYWORD_FIELDS:
             shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Keyword))
         for field in INTEGER_FIELDS:
@@ -130,6 +141,15 @@ class EdgeIndex:
             QueryRequest(limit=limit, query=FUSION, prefetches=prefetches, filter=allowed, with_payload=False)
         )
         return [Hit(int(hit.id), float(hit.score)) for hit in found]
+
+    def top_score(self, name: VectorName, question: SparseVector, entitlement: Entitlement) -> float:
+        if not question[0]:
+            return 0.0
+        nearest = Query.Nearest(_sparse(question), using=name)
+        found = self._shard.query(
+            QueryRequest(limit=1, query=nearest, filter=_allowed(entitlement), with_payload=False)
+        )
+        return float(found[0].score) if found else 0.0
 
     def count(self) -> int:
         return int(self._shard.count(CountRequest(exact=True)))

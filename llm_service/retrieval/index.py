@@ -20,8 +20,13 @@ VECTOR_NAMES: tuple[VectorName, ...] = ("kiwi", "char")
 SparseVector = tuple[list[int], list[float]]
 """Distinct term ids and the weight of each."""
 
-WEIGHTS_VERSION = 1
+WEIGHTS_VERSION = 2
 """Raised whenever points would get other weights or fields from the same terms; generations are rebuilt then."""
+
+PREFETCH_LIMIT = 100
+UPSERT_BATCH_POINTS = 256
+FULL_SCAN_THRESHOLD_POINTS = 100
+"""Below this many allowed points each is compared; the engine's default of 5,000 is slower than its inverted index."""
 
 BM25_K1 = 1.2
 BM25_B = 0.75
@@ -73,6 +78,12 @@ class VectorIndex(Protocol):
 
         Each vector is searched within the entitlement, by the inner product with the question's weights, and the lists
         are fused by distribution-based scores (DBSF). Weights carry the IDF already: see `statistics.py`.
+        """
+
+    def top_score(self, name: VectorName, question: SparseVector, entitlement: Entitlement) -> float:
+        """The best inner product with one vector among the allowed passages, 0 if none shares a term.
+
+        Unlike fused scores it can be compared between questions.
         """
 
     def count(self) -> int:

@@ -8,7 +8,7 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version as distribution_version
 from itertools import accumulate, pairwise, tee
 from typing import Any, NamedTuple, TypeVar
@@ -31,6 +31,7 @@ ASKING_WEIGHT = 0.1
 HISTORY_WEIGHT = 0.5
 SHORT_QUESTION_UNITS = 2
 MAXIMUM_QUESTION_UNITS = 64
+SURFACE_KEY_CHARACTERS = 3
 USER_WORD_SCORE = 3.0
 """At Kiwi's default score of 0 a compound of known words stays split; about 3 keeps it whole."""
 
@@ -101,6 +102,26 @@ class QuestionTerms:
     articles: frozenset[int] = frozenset()
     points_back: bool = False
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether it needs the question before to be understood: it points back, or names hardly a thing."""
+        named = sum(unit.weight == 1.0 for unit in self.units)
+        return self.points_back or named <= SHORT_QUESTION_UNITS
+
+    def after(self, previous: "QuestionTerms") -> "QuestionTerms":
+        """This question read as a follow-up: what the previous one asked about counts for half."""
+        own = {unit.term for unit in self.units}
+        recalled = (
+            unit._replace(weight=unit.weight * HISTORY_WEIGHT) for unit in previous.units if unit.term not in own
+        )
+        return replace(
+            self,
+            kiwi={**{term: weight * HISTORY_WEIGHT for term, weight in previous.kiwi.items()}, **self.kiwi},
+            char={**{term: weight * HISTORY_WEIGHT for term, weight in previous.char.items()}, **self.char},
+            units=(*self.units, *recalled),
+            articles=self.articles or previous.articles,
+        )
+
 
 class _Word(NamedTuple):
     form: str
@@ -126,7 +147,13 @@ class Lexical:
         for term in self._vocabulary.terms:
             self._kiwi.add_user_word(term, "NNP", USER_WORD_SCORE)
         self._parts = self._parts_of_terms()
-        self._rules = self._synonym_rules()
+        self._rules_by_word: dict[str, list[_SynonymRule]] = {}
+        self._rules_by_surface: dict[str, list[_SynonymRule]] = {}
+        for rule in self._synonym_rules():
+            if rule.sequence:
+                self._rules_by_word.setdefault(rule.sequence[0], []).append(rule)
+            if len(rule.surface) >= SURFACE_KEY_CHARACTERS:
+                self._rules_by_surface.setdefault(rule.surface[:SURFACE_KEY_CHARACTERS], []).append(rule)
         self.version = (
             f"kiwi-{kiwipiepy.__version__}/model-{distribution_version('kiwipiepy_model')}"
             f"/rules-{RULES_VERSION}/terms-{self._vocabulary.terms_version}"
@@ -229,17 +256,18 @@ class Lexical:
         return tuple(units.values())
 
     def _matching_rules(self, words: Sequence[_Word], text: str) -> Iterator[tuple[_SynonymRule, list[int]]]:
-        squeezed, offsets = _squeeze(text)
+        """Synonyms whose phrase the question holds, by its words in order or by its letters whatever the blanks."""
         forms = [word.form for word in words]
-        known = set(forms)
-        for rule in self._rules:
-            # Most rules end here: neither their first word nor their letters occur.
-            positions = _find_in_order(forms, rule.sequence) if rule.sequence and rule.sequence[0] in known else []
-            if not positions and len(rule.surface) > 2 and (at := squeezed.find(rule.surface)) >= 0:
-                start, end = offsets[at], offsets[at + len(rule.surface) - 1] + 1
-                positions = [i for i, word in enumerate(words) if word.start < end and word.end > start]
-            if positions:
-                yield rule, positions
+        for form in dict.fromkeys(forms):
+            for rule in self._rules_by_word.get(form, ()):
+                if positions := _find_in_order(forms, rule.sequence):
+                    yield rule, positions
+        squeezed, offsets = _squeeze(text)
+        for start in range(len(squeezed) - SURFACE_KEY_CHARACTERS + 1):
+            for rule in self._rules_by_surface.get(squeezed[start : start + SURFACE_KEY_CHARACTERS], ()):
+                if squeezed.startswith(rule.surface, start):
+                    first, last = offsets[start], offsets[start + len(rule.surface) - 1]
+                    yield rule, [i for i, word in enumerate(words) if word.start <= last and word.end > first]
 
     def _parts_of_terms(self) -> dict[str, tuple[str, ...]]:
         return {term.lower(): parts for term, parts in self._vocabulary.terms.items() if parts != (term,)}

@@ -79,9 +79,11 @@ class Judge:
         self._shares = _shares_by_term(question.units)
         self.mass = sum(self._masses)
         self.noun_mass = sum(mass for mass, noun in zip(self._masses, self._nouns, strict=True) if noun)
+        unknown = [corpus.frequency(unit.term) == 0 and not unit.meant for unit in question.units]
         self.unknown_units = sum(
-            corpus.frequency(unit.term) == 0 and not unit.meant and unit.weight == 1.0 for unit in question.units
+            missing and unit.weight == 1.0 for missing, unit in zip(unknown, question.units, strict=True)
         )
+        self.unknown_share = _share(sum(compress(self._masses, unknown)), self.mass)
 
     def signals(self, passages: Sequence[Judged]) -> list[Signals]:
         """Judge the passages of one question, in their order.

@@ -102,18 +102,34 @@ class Retriever:
         """
         serving = self._serving()
         clock = _Clock()
-        terms = self._lexical.question_terms(question)
         corpus = serving.statistics.within(entitlement)
-        judge = Judge(terms, corpus)
+        terms, judge = self._understand(question, history, corpus)
         clock.stop("analyse")
-        hits = serving.index.search(_weighted(terms, corpus), entitlement, CANDIDATES)
+        weights = _weighted(terms, corpus)
+        hits = serving.index.search(weights, entitlement, CANDIDATES)
+        top_score = serving.index.top_score("kiwi", weights["kiwi"], entitlement)
         clock.stop("index")
         judged = self._judge(judge, hits, serving.recent)
         clock.stop("rank")
-        found = relevance.features(judge, [signals for _, _, signals in judged], corpus.passages)
+        found = relevance.features(judge, [signals for _, _, signals in judged], top_score, corpus.passages)
         candidates = self._allowed(_spread(judged), entitlement, k)
         clock.stop("rows")
         return Retrieved(candidates, relevance.confidence(found), found, clock.milliseconds)
+
+    def _understand(
+        self, question: MaskedText, history: Sequence[MaskedText], corpus: Corpus
+    ) -> tuple[QuestionTerms, Judge]:
+        """Terms of the question: misspelt ones mended if that makes them known, a follow-up read with the last one."""
+        terms = self._lexical.question_terms(question)
+        judge = Judge(terms, corpus)
+        if judge.unknown_units:
+            mended = self._lexical.question_terms(question, mend_typos=True)
+            if Judge(mended, corpus).unknown_units < judge.unknown_units:
+                terms, judge = mended, Judge(mended, corpus)
+        if history and terms.is_incomplete:
+            terms = terms.after(self._lexical.question_terms(history[-1]))
+            judge = Judge(terms, corpus)
+        return terms, judge
 
     def _judge(self, judge: Judge, hits: Sequence[Hit], recent: RecentTerms) -> list[tuple[int, Judged, Signals]]:
         """Passage ids with what was judged of them, best first."""

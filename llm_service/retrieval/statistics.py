@@ -19,6 +19,8 @@ from llm_service.retrieval.candidate import Entitlement
 from llm_service.retrieval.index import VECTOR_NAMES
 from llm_service.retrieval.lexical import PackedTerms
 
+CORPORA_KEPT = 32
+
 
 class Visibility(NamedTuple):
     """Who may see a document, and when it is in force."""
@@ -52,6 +54,7 @@ class TermStatistics:
     def __init__(self) -> None:
         self._groups: dict[Visibility, _Group] = {}
         self._documents: dict[int, _Document] = {}
+        self._corpora: dict[Entitlement, Corpus] = {}
 
     def put(self, document_id: int, visibility: Visibility, passages: Mapping[int, PackedTerms]) -> None:
         """Count a document, given its passages by id; an older count of it is replaced."""
@@ -65,6 +68,7 @@ class TermStatistics:
         group = self._groups.setdefault(visibility, _Group())
         group.passages += len(passages)
         group.frequencies.update(dict(zip(terms.tolist(), frequencies.tolist(), strict=True)))
+        self._corpora = {}
 
     def remove(self, document_id: int) -> None:
         document = self._documents.pop(document_id, None)
@@ -75,6 +79,7 @@ class TermStatistics:
         group.frequencies.subtract(dict(zip(document.terms.tolist(), document.frequencies.tolist(), strict=True)))
         if group.passages == 0:
             del self._groups[document.visibility]
+        self._corpora = {}
 
     def passage_ids(self, document_id: int) -> tuple[int, ...]:
         """The passages of the document that are counted."""
@@ -93,9 +98,14 @@ class TermStatistics:
         )
 
     def within(self, entitlement: Entitlement) -> "Corpus":
-        """The passages this entitlement may see, as a corpus of their own."""
-        groups = list(self._groups.items())
-        return Corpus([group for visibility, group in groups if visibility.allows(entitlement)])
+        """The passages this entitlement may see, as a corpus of their own; the same one until documents change."""
+        corpora = self._corpora
+        if entitlement not in corpora:
+            if len(corpora) >= CORPORA_KEPT:
+                corpora.clear()
+            groups = list(self._groups.items())
+            corpora[entitlement] = Corpus([group for visibility, group in groups if visibility.allows(entitlement)])
+        return corpora[entitlement]
 
 
 def total_lengths(passages: Iterable[PackedTerms]) -> tuple[float, ...]:
@@ -111,6 +121,7 @@ class Corpus:
 
     def __init__(self, groups: list[_Group]) -> None:
         self._groups = groups
+        self._idf: dict[int, float] = {}
         self.passages = sum(group.passages for group in groups)
 
     def frequency(self, term: int) -> int:
@@ -119,5 +130,11 @@ class Corpus:
 
     def idf(self, term: int) -> float:
         """Inverse document frequency of BM25, in nats: ln(1 + (N - n + 0.5) / (n + 0.5))."""
-        frequency = self.frequency(term)
-        return math.log(1 + (self.passages - frequency + 0.5) / (frequency + 0.5))
+        known = self._idf.get(term)
+        if known is None:
+            frequency = self.frequency(term)
+            known = math.log(1 + (self.passages - frequency + 0.5) / (frequency + 0.5))
+            if frequency:
+                # Terms that occur nowhere are not remembered: questions bring ever new ones.
+                self._idf[term] = known
+        return known
