@@ -10,7 +10,7 @@ from functools import cached_property
 from threading import Lock
 from typing import Any
 
-from kiwipiepy import Kiwi
+from kiwipiepy import Kiwi, Token
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
@@ -19,7 +19,9 @@ from llm_service.masking.views import View, base_view, guessed_views
 
 LANGUAGE = "ko"
 KIWI_PIECE_CHARACTERS = 200
-KIWI_UNBROKEN_CHARACTERS = 40
+KIWI_UNBROKEN_CHARACTERS = 16
+# Narrower beam than the default of 8: faster on hostile texts, equal leak rates on the evaluation sets.
+KIWI_CUTOFF_SCORE = 5.0
 # Kiwi gives ids up to about 60 to tags, not to words: such a token is in none of its dictionaries.
 LAST_UNKNOWN_TOKEN_ID = 60
 
@@ -64,25 +66,30 @@ class Reading:
 
     @cached_property
     def morphemes(self) -> tuple[Morpheme, ...]:
-        """Kiwi's morphemes of the base view. Long texts go in pieces: Kiwi is quadratic on unbroken ones."""
-        return tuple(
-            morpheme for offset, piece in pieces(self.base.text) for morpheme in self._tokenised(piece, offset)
-        )
+        """Kiwi's morphemes of the base view, equal pieces read once. Long texts go in pieces: Kiwi is quadratic on them."""
+        tokens: dict[str, list[Token]] = {}
+        morphemes: list[Morpheme] = []
+        for offset, piece in pieces(self.base.text):
+            if piece not in tokens:
+                tokens[piece] = self._kiwi.tokenize(piece)
+            morphemes.extend(_morpheme(token, offset) for token in tokens[piece])
+        return tuple(morphemes)
 
-    def _tokenised(self, piece: str, offset: int) -> Iterator[Morpheme]:
-        for token in self._kiwi.tokenize(piece):
-            start = token.start + offset
-            yield Morpheme(token.form, token.tag, start, start + token.len, token.id > LAST_UNKNOWN_TOKEN_ID)
+
+def _morpheme(token: Token, offset: int) -> Morpheme:
+    start = token.start + offset
+    return Morpheme(token.form, token.tag, start, start + token.len, token.id > LAST_UNKNOWN_TOKEN_ID)
 
 
 def pieces(text: str) -> Iterator[tuple[int, str]]:
-    """(offset, piece) of a text cut at blanks, and inside an unbroken stretch only when it is very long."""
-    if len(text) <= KIWI_PIECE_CHARACTERS and not re.search(rf"[^\s]{{{KIWI_UNBROKEN_CHARACTERS + 1}}}", text):
+    """(offset, piece) of a text cut at blanks; a short text is one piece, in a long one unbroken stretches are cut too."""
+    if len(text) <= KIWI_PIECE_CHARACTERS:
         yield 0, text
         return
     start = end = 0
     for match in _PIECE.finditer(text):
-        if match.end() - start > KIWI_PIECE_CHARACTERS and end > start:
+        cut_a_stretch = end > start and not text[end - 1].isspace()
+        if end > start and (cut_a_stretch or match.end() - start > KIWI_PIECE_CHARACTERS):
             yield start, text[start:end]
             start = end
         end = match.end()
@@ -125,6 +132,7 @@ class KoreanLanguageEngine(NlpEngine):
         with self._loading:
             if self._kiwi is None:
                 kiwi = Kiwi(load_typo_dict=False, load_multi_dict=False, num_workers=1)
+                kiwi.global_config.cutoff_threshold = KIWI_CUTOFF_SCORE
                 kiwi.tokenize("준비")
                 self._kiwi = kiwi
 

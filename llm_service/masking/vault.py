@@ -166,6 +166,11 @@ class Vault:
         """Read the keys again. Raises `Misconfigured` and goes on with the old ones if they cannot be read."""
         self._keys.reload()
 
+    @property
+    def active_key_id(self) -> str:
+        """The id of the key that new values are encrypted with. Raises `VaultUnavailable` when there is none."""
+        return self._keys.active.id
+
     def reencrypt(self, session: Session, after: int, limit: int) -> Reencrypted:
         """Move up to `limit` entries with ids after `after` from retired keys to the active one; may be run again."""
         active = self._keys.active

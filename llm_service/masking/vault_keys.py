@@ -11,6 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 from llm_service.errors import Misconfigured, VaultUnavailable
 
 KEY_BYTES: Final = 32
@@ -73,6 +76,11 @@ def parse_vault_keys(written: str) -> tuple[VaultKey, ...]:
 def write_vault_keys(keys: Sequence[VaultKey]) -> str:
     """Keys as `parse_vault_keys` reads them."""
     return "\n".join(f"{key.id}:{base64.b64encode(key.secret).decode()}" for key in keys)
+
+
+def index_key_from(identity_key: str) -> bytes:
+    """The key of the vault's lookup hashes, derived with HKDF (RFC 5869), so that rotation leaves them as they are."""
+    return HKDF(SHA256(), length=KEY_BYTES, salt=None, info=b"haechi vault index 1").derive(identity_key.encode())
 
 
 def new_vault_key(known_ids: Sequence[str] = ()) -> VaultKey:

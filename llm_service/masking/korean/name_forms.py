@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llm_service.masking.language import Morpheme
 
-UNKNOWN_TO_KIWI, PROPER_NOUN, SHORT_PROPER_NOUN, KNOWN_WORD, OTHER_WORD = 2.5, 2.5, 1.5, -2.5, -3.0
+UNKNOWN_TO_KIWI, PARTLY_UNKNOWN, PROPER_NOUN, SHORT_PROPER_NOUN, KNOWN_WORD, OTHER_WORD = 2.5, 1.5, 2.5, 1.5, -2.5, -3.0
 SPLIT_INTO_SYLLABLES, HOLDS_A_WORD, CUTS_A_WORD, HOLDS_A_VERB = 0.5, -0.5, -1.0, -1.0
 WORD_AND_PARTICLE, LISTED_WORD_AND_PARTICLE, WORD_AND_NOUN_ENDING = -4.0, -1.5, -3.0
 
@@ -18,8 +18,9 @@ _PARTICLE_AFTER_CONSONANT = {"은", "이", "을", "과", "으로"}
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """start..given_start is the surname, given_start..end the given name, run_end the end of the Hangul run around them."""
+    """start..given_start is the surname, given_start..end the given name, run_start..run_end the Hangul run around them."""
 
+    run_start: int
     start: int
     given_start: int
     end: int
@@ -31,7 +32,8 @@ def form_points(text: str, stretch: Stretch, inside: Sequence[Morpheme], *, cued
     if not inside:
         return 0.0
     first, last = inside[0], inside[-1]
-    if first.tag[0] in "JE" or first.tag in ("XSV", "XSA", "XSN", "VCP", "VCN"):
+    glued = stretch.start > stretch.run_start
+    if glued and (first.tag[0] in "JE" or first.tag in ("XSV", "XSA", "XSN", "VCP", "VCN")):
         return OTHER_WORD
     if first.start <= stretch.start and first.end >= stretch.end:
         return _whole_word_points(text, stretch, first, cued=cued)
@@ -40,6 +42,8 @@ def form_points(text: str, stretch: Stretch, inside: Sequence[Morpheme], *, cued
     parts = {(stretch.start, stretch.given_start), (stretch.given_start, stretch.end)}
     words = [m for m in inside if _is_word(m) and (m.start, m.end) not in parts]
     verbs = any(m.tag[0] == "V" or m.tag == "ETM" for m in inside)
+    if first.start == stretch.start and not first.known and first.tag in ("NNP", "NNG"):
+        return PARTLY_UNKNOWN
     if not words and not verbs:
         return SPLIT_INTO_SYLLABLES
     if first in words and first.tag == "NNG" and first is not last:

@@ -24,6 +24,7 @@ INTRODUCTION, INTRODUCTION_WITHOUT_I = 2.0, 1.0
 BESIDE_A_NUMBER, BESIDE_A_NAME, A_FIELD_OF_ITS_OWN, STANDS_FREE = 1.5, 1.0, 0.5, 0.5
 TWO_SYLLABLES, TWO_SYLLABLES_ALONE, BEFORE_A_PRODUCT = -1.0, -1.5, -2.5
 
+LONGEST_WORD_CHARACTERS = 12
 _RUN = re.compile(r"[가-힣]{2,}")
 _PARTICLE = (
     r"(?:이라고요|이라고|라고|이라는|라는|이란|이라서|라서|입니다만|입니다|이에요|예요|이예요|에요|이고요|이고|고요|인데요|인데|이며|며|이나|이요|요|이야|야|이죠|죠|이었|였|임|이구요|이구"
@@ -95,7 +96,7 @@ class PersonRecogniser(KoreanRecogniser):
                     continue
                 for end in (start + length for length in lengths if start + length <= run.end()):
                     surname = self._surname_length(text[start:end])
-                    stretch = Stretch(start, start + surname, end, run.end())
+                    stretch = Stretch(run.start(), start, start + surname, end, run.end())
                     yield Candidate(start, end, self._points(text, stretch, inside_of(morphemes, starts, start, end)))
 
     def _lengths(self, text: str, start: int) -> tuple[int, ...]:
@@ -105,7 +106,7 @@ class PersonRecogniser(KoreanRecogniser):
         return ((4, 3) if two else ()) + ((3, 2) if one and not two else ((2,) if one else ()))
 
     def _may_start_inside(self, text: str, start: int, run_start: int, after_particle: set[int]) -> bool:
-        return start in after_particle or self._glued_label.search(text[run_start:start]) is not None
+        return start in after_particle or self._glued_label.search(text[max(run_start, start - 12) : start]) is not None
 
     def _points(self, text: str, stretch: Stretch, inside: Sequence[Morpheme]) -> float:
         start, end = stretch.start, stretch.end
@@ -123,17 +124,15 @@ class PersonRecogniser(KoreanRecogniser):
         points += LABEL * label + HONORIFIC * honorific + LABEL_AND_HONORIFIC * (label and honorific)
         points += BESIDE_A_NUMBER * number + self._weaker_cues(head, behind, label=label, honorific=honorific)
         if end - start == 2:
-            points += TWO_SYLLABLES if cued else TWO_SYLLABLES_ALONE
+            introduced = INTRODUCTION_BEFORE.search(head[-8:]) is not None
+            points += TWO_SYLLABLES if cued or introduced else TWO_SYLLABLES_ALONE
         return points
 
     def _is_no_name(self, text: str, stretch: Stretch) -> bool:
         value = text[stretch.start : stretch.end]
         no_persons = self._names.not_persons
-        return (
-            value in no_persons
-            or text[stretch.start : stretch.run_end] in no_persons
-            or bool(_NUMERAL.fullmatch(value))
-        )
+        rest_of_run = text[stretch.start : min(stretch.run_end, stretch.start + LONGEST_WORD_CHARACTERS)]
+        return value in no_persons or rest_of_run in no_persons or bool(_NUMERAL.fullmatch(value))
 
     def _may_end(self, stretch: Stretch, behind: str) -> bool:
         """Whether what follows in the same run of Hangul can follow a name."""
@@ -235,11 +234,11 @@ def _beside_each_other(candidates: Sequence[Candidate], text: str) -> Iterator[C
 
 def _best(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
     """The candidates with most points that do not overlap; of equals the longer."""
-    taken: list[Candidate] = []
+    taken: set[int] = set()
     for candidate in sorted(candidates, key=lambda c: (-c.points, c.start - c.end, c.start)):
-        if all(candidate.end <= other.start or candidate.start >= other.end for other in taken):
-            taken.append(candidate)
-    yield from taken
+        if taken.isdisjoint(range(candidate.start, candidate.end)):
+            taken.update(range(candidate.start, candidate.end))
+            yield candidate
 
 
 def _score(points: float) -> float:
