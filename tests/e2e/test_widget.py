@@ -12,6 +12,7 @@ from tests.bot.gateway.stand_ins import LlmServiceStandIn
 pytestmark = pytest.mark.browser
 
 QUESTION = "고객 가족이 와서 거래내역을 달라는데 줘도 되나요?"
+SAMPLE_QUESTION = "예금자보호는 얼마까지 되나요?"
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -30,7 +31,9 @@ def violations(page: Page) -> list[str]:
     return [f"{rule['id']}: {[node['target'] for node in rule['nodes']]}" for rule in found.response["violations"]]
 
 
-def test_the_answer_arrives_bit_by_bit_and_its_source_opens(page: Page, screenshot_path: Path | None) -> None:
+def test_the_answer_arrives_bit_by_bit_and_its_source_opens(
+    page: Page, screenshot_path: Path | None, stands_in: bool
+) -> None:
     page.evaluate(
         """() => {
           window.lengths = [];
@@ -38,7 +41,7 @@ def test_the_answer_arrives_bit_by_bit_and_its_source_opens(page: Page, screensh
             .observe(document.getElementById("log"), { childList: true, subtree: true });
         }"""
     )
-    ask_and_wait(page)
+    ask_and_wait(page, QUESTION if stands_in else SAMPLE_QUESTION)
     lengths = page.evaluate("window.lengths")
     assert len(set(lengths)) > 3
     source = page.locator(".sources details").first
@@ -46,7 +49,7 @@ def test_the_answer_arrives_bit_by_bit_and_its_source_opens(page: Page, screensh
     source.locator("summary").click()
     expect(source.locator("blockquote")).to_be_visible()
     if screenshot_path:
-        page.set_viewport_size({"width": 1280, "height": 960})
+        page.set_viewport_size({"width": 1280, "height": 1060})
         page.screenshot(path=screenshot_path)
 
 

@@ -9,7 +9,9 @@ import { TurnView, element } from "./view.js";
 const byId = (id) => document.getElementById(id);
 const [main, log, status, form, box, sendButton, stopButton] =
   ["main", "log", "status", "composer", "question", "send", "stop"].map(byId);
+const MARGIN_PIXELS = 16;
 let running = null;
+let scrolledTo = 0;
 
 await loadTexts();
 showTexts();
@@ -58,7 +60,7 @@ async function answer(words, messageId = newId(), replaced = null) {
   const view = new TurnView(words);
   if (replaced) replaced.replaceWith(view.root);
   else log.append(view.root);
-  view.root.scrollIntoView({ block: "start" });
+  scrollTo(view);
   begin();
   try {
     for await (const event of ask(messageId, words, locale())) draw(view, event, words);
@@ -85,7 +87,7 @@ function draw(view, { event, data }, words) {
       view.showSources(data.sources);
       break;
     case "token":
-      followWhile(() => view.addWords(data.text));
+      followWhile(view, () => view.addWords(data.text));
       break;
     case "done":
       finish(view, data);
@@ -116,7 +118,7 @@ function end() {
 }
 
 function finish(view, done) {
-  followWhile(() => {
+  followWhile(view, () => {
     view.finish(done);
     if (done.state === "failed") return;
     view.controls.append(feedbackControls(done.turn_id));
@@ -144,9 +146,15 @@ async function stop() {
   if (turnId) await post(`/v1/chat/${encodeURIComponent(turnId)}/stop`, () => ({})).catch(() => null);
 }
 
-// Keep the growing answer in sight, unless the reader has scrolled away from its end.
-function followWhile(change) {
-  const atEnd = main.scrollHeight - main.scrollTop - main.clientHeight < 80;
+// Keep the growing answer in sight until its question stands at the top; leave a reader who scrolls alone.
+function followWhile(view, change) {
+  const untouched = Math.abs(main.scrollTop - scrolledTo) < 2;
   change();
-  if (atEnd) main.scrollTop = main.scrollHeight;
+  if (untouched) scrollTo(view);
+}
+
+function scrollTo(view) {
+  const top = view.root.getBoundingClientRect().top - main.getBoundingClientRect().top;
+  main.scrollTop += top - MARGIN_PIXELS;
+  scrolledTo = main.scrollTop;
 }

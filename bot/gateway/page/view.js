@@ -26,13 +26,14 @@ export class TurnView {
     this.body = element("div", { className: "words" });
     this.label = element("p", { className: "label", hidden: true });
     this.waiting = element("p", { className: "waiting" }, text("looking"));
-    this.notes = element("div", { className: "notes" });
+    this.before = element("div", { className: "notes" });
+    this.after = element("div", { className: "notes" });
     this.sources = element("section", { className: "sources", hidden: true });
     this.controls = element("div", { className: "controls" });
     const answer = element("div", { className: "answer" });
     answer.append(
       element("h3", { className: "visually-hidden" }, text("answer")),
-      this.waiting, this.label, this.body, this.notes, this.sources, this.controls,
+      this.waiting, this.label, this.before, this.body, this.after, this.sources, this.controls,
     );
     this.root = element(
       "article", { className: "turn" },
@@ -52,8 +53,10 @@ export class TurnView {
     this.body.replaceChildren();
   }
 
+  /** A note stands where it comes: above the answer until there are words, below them afterwards. */
   addNote(note, kind = "") {
-    this.notes.append(element("p", { className: `note ${kind}` }, note));
+    const place = this.words || kind === "follow_up" ? this.after : this.before;
+    place.append(element("p", { className: `note ${kind}` }, note));
   }
 
   showSources(sources) {
