@@ -71,11 +71,11 @@ def _marked(blocks: Sequence[Block]) -> Iterator[Block]:
     last = (0, 0)
     ended = False
     for block in blocks:
-        if block.kind != "paragraph" or ended:
+        if block.kind == "paragraph" and last != (0, 0) and _ENDING.fullmatch(block.text.strip()):
+            ended = True
+            yield replace(block, kind="heading", level=2)
+        elif block.kind != "paragraph" or ended:
             yield block
-        elif _ENDING.fullmatch(block.text.strip()):
-            ended = last != (0, 0)
-            yield replace(block, kind="heading", level=2) if ended else block
         elif chapter := _CHAPTER.fullmatch(block.text.strip()):
             yield replace(block, kind="heading", level=_CHAPTER_LEVELS[chapter[1]], text=" ".join(block.text.split()))
         elif opening := _opening(block.text, last):

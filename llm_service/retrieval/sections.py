@@ -112,12 +112,12 @@ def _names(path: Sequence[tuple[int, str]], title: str) -> tuple[str, ...]:
 
 def _parts(section: _Section) -> Iterator[list[Block]]:
     limit = MAX_SHEET_PASSAGE_CHARACTERS if section.in_sheet else MAX_PASSAGE_CHARACTERS
+    total = sum(len(block.text) for block in section.blocks)
+    # Even parts: 900 characters become 450 + 450 rather than 800 + 100.
+    room = limit if total <= limit else min(limit, math.ceil(total / math.ceil(total / limit) * 1.1))
     pieces = [
         replace(block, text=piece) if piece != block.text else block
         for block in section.blocks
-        for piece in ([block.text] if block.kind == "row" else sentence_pieces(block.text, limit))
+        for piece in ([block.text] if block.kind == "row" else sentence_pieces(block.text, room))
     ]
-    total = sum(len(block.text) for block in pieces)
-    # Even parts: 900 characters become 450 + 450 rather than 800 + 100.
-    room = limit if total <= limit else min(limit, math.ceil(total / math.ceil(total / limit) * 1.1))
     yield from pack(pieces, room, lambda block: len(block.text) + 1)

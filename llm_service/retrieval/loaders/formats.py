@@ -30,11 +30,6 @@ _UNSTORABLE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f\ud800-\udfff\ufffe\uffff]")
 PDF_MAGIC_WITHIN_BYTES = 1024
 
 
-def is_supported(path: str) -> bool:
-    """True if a loader exists for this file name."""
-    return PurePosixPath(path).suffix.lower() in LOADERS
-
-
 def load(path: str, content: bytes) -> LoadedDocument:
     """Read one file by the suffix of its name.
 
