@@ -4,16 +4,28 @@ Production brings its own secrets (variables or a mounted directory); nothing he
 """
 
 import secrets
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-SECRET_NAMES = (
-    "haechi_service_token",
-    "haechi_rasa_token",
-    "haechi_session_secret",
-    "haechi_identity_key",
-    "haechi_redis_password",
-)
+from llm_service.masking.vault_keys import new_vault_key, write_vault_keys
+
 SECRET_BYTES = 32
+
+
+def _token() -> str:
+    return secrets.token_urlsafe(SECRET_BYTES)
+
+
+_MAKERS: Mapping[str, Callable[[], str]] = {
+    "haechi_service_token": _token,
+    "haechi_rasa_token": _token,
+    "haechi_session_secret": _token,
+    "haechi_identity_key": _token,
+    "haechi_mention_key": _token,
+    "haechi_redis_password": _token,
+    "haechi_vault_keys": lambda: write_vault_keys([new_vault_key()]),
+}
+SECRET_NAMES = tuple(_MAKERS)
 
 
 def ensure_secrets(home: Path) -> Path:
@@ -21,10 +33,10 @@ def ensure_secrets(home: Path) -> Path:
     directory = home / "secrets"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     directory.chmod(0o700)
-    for name in SECRET_NAMES:
+    for name, make in _MAKERS.items():
         path = directory / name
         if not path.exists():
-            _write_private(path, secrets.token_urlsafe(SECRET_BYTES))
+            _write_private(path, make())
     return directory
 
 

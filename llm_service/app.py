@@ -13,14 +13,22 @@ from fastapi import FastAPI
 
 from llm_service import wiring
 from llm_service.answering.parts import Parts
-from llm_service.api import documents, events, feedback, health, search, turns
+from llm_service.api import documents, events, feedback, health, privacy, search, turns
 from llm_service.api.authentication import ServiceTokenRequired
 from llm_service.api.errors import install_error_handlers
 from llm_service.api.limits import BodyLimit
 from llm_service.logs import configure_logging
 from llm_service.settings import Settings, load_settings
 
-ROUTERS: Final = (turns.router, events.router, feedback.router, documents.router, search.router, health.router)
+ROUTERS: Final = (
+    turns.router,
+    events.router,
+    feedback.router,
+    documents.router,
+    search.router,
+    privacy.router,
+    health.router,
+)
 FORM_BYTES: Final = 16_384
 """What the multipart form may add to a document: boundaries, headers, path and audience."""
 OpenParts = Callable[[], AbstractAsyncContextManager[Parts]]

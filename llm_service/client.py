@@ -148,6 +148,54 @@ class DocumentReport:
     entity_counts: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Purged:
+    """How many rows were deleted because their time was over."""
+
+    vault_entries: int
+    turns: int
+    conversations: int
+    audit_events: int
+
+
+@dataclass(frozen=True)
+class Rotated:
+    """How far a key rotation has come; `entries` counts by key id, under "unknown" those whose key is nowhere."""
+
+    active: str
+    moved: int
+    damaged: int
+    entries: dict[str, int]
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What was deleted of a person, or would be, in rows; the data sets and adapters made from it by name."""
+
+    conversations: int
+    turns: int
+    sources: int
+    feedback: int
+    vault_entries: int
+    mentions: int
+    datasets: list[str]
+    adapters: list[str]
+
+
+@dataclass(frozen=True)
+class AuditEvent:
+    """Who did what when. `at` is UTC in ISO 8601; `actor` is a service or a person's keyed hash; never text."""
+
+    id: int
+    at: str
+    actor: str
+    action: str
+    subject_kind: str
+    subject_id: str
+    details: dict[str, Any]
+
+
 class LlmServiceClient:
     """Calls llm_service over HTTP with the service token. Every call raises `ServiceError` and nothing else."""
 
@@ -261,6 +309,39 @@ class LlmServiceClient:
 
     async def documents(self) -> list[dict[str, Any]]:
         return list((await self._call("GET", "/v1/documents", None))["documents"])
+
+    async def restore(self, conversation_id: str, owner: str, placeholders: Sequence[str]) -> dict[str, str]:
+        """The values behind placeholders of a person's own web conversation; those without one are left out.
+
+        `owner` is the person's id as the channel knows it. Whoever asks for another's conversation gets nothing.
+        """
+        body = {"owner": owner, "placeholders": list(placeholders)}
+        return dict((await self._call("POST", f"/v1/conversations/{conversation_id}/restore", body))["values"])
+
+    async def purge(self) -> Purged:
+        """Delete what has outlived its time now, and not only when it is next due."""
+        return Purged(**await self._call("POST", "/v1/retention/purge", {}))
+
+    async def rotate_vault_keys(self) -> Rotated:
+        """Have the vault's keys read again and go on re-encrypting; call again until it is finished."""
+        return Rotated(**await self._call("POST", "/v1/vault/rotate", {}))
+
+    async def erase_channel_user(self, channel: str, user: str, reason: str, *, dry_run: bool) -> Erased:
+        """Delete every conversation of a person of a channel; a dry run only counts."""
+        body = {"person": {"channel": channel, "user": user}, "reason": reason, "dry_run": dry_run}
+        return Erased(**await self._call("POST", "/v1/erasures", body))
+
+    async def erase_mentioned_value(self, type_: str, value: str, reason: str, *, dry_run: bool) -> Erased:
+        """Delete every conversation that mentions a value, such as a telephone number; a dry run only counts."""
+        body = {"person": {"type": type_, "value": value}, "reason": reason, "dry_run": dry_run}
+        return Erased(**await self._call("POST", "/v1/erasures", body))
+
+    async def audit_events(
+        self, action: str | None = None, before_id: int | None = None, limit: int = 100
+    ) -> list[AuditEvent]:
+        """Audit rows, the newest first; `before_id` continues after the last one of an earlier call."""
+        body = {"action": action, "before_id": before_id, "limit": limit}
+        return [AuditEvent(**event) for event in (await self._call("POST", "/v1/audit/search", body))["events"]]
 
     async def ready(self) -> dict[str, Any]:
         """What `/health/ready` says, also while it says no (status 503): {"ready": bool, "parts": {name: state}}."""

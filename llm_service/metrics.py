@@ -29,6 +29,12 @@ class Metrics:
             "haechi_route_fallbacks", "Questions routed without Rasa, by reason", ["reason"], registry=registry
         )
         self._feedback = Counter("haechi_feedback", "Verdicts on answers", ["verdict"], registry=registry)
+        self._restored = Counter(
+            "haechi_restored_values", "Values shown to their owners, by type", ["type"], registry=registry
+        )
+        self._stayed = Counter(
+            "haechi_placeholders_stayed", "Placeholders asked for in vain, by reason", ["reason"], registry=registry
+        )
         self._stages = Histogram(
             "haechi_stage_seconds", "Time of one stage of a turn", ["stage"], buckets=STAGE_SECONDS, registry=registry
         )
@@ -54,6 +60,12 @@ class Metrics:
 
     def feedback(self, verdict: str) -> None:
         self._feedback.labels(verdict=verdict).inc()
+
+    def restored(self, kinds: Mapping[str, int], stayed: Mapping[str, int]) -> None:
+        for kind, count in kinds.items():
+            self._restored.labels(type=kind).inc(count)
+        for reason, count in stayed.items():
+            self._stayed.labels(reason=reason).inc(count)
 
     def stages(self, timings_ms: Mapping[str, float]) -> None:
         """Observe the milliseconds of each stage."""

@@ -46,6 +46,37 @@ class Settings(BaseSettings):
         description="Key of the hashes that stand for users and threads in the records, 32 characters or more; "
         "changing it starts every conversation anew.",
     )
+    vault_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Keys that encrypt the values behind placeholders, as id:base64 of 32 bytes each, separated by "
+        "commas or line ends; the first one encrypts, all decrypt. Empty means one generated into the secrets "
+        "directory, embedded only; `haechi keys rotate` changes it.",
+    )
+    mention_key: SecretStr = Field(
+        SecretStr(""),
+        description="Key of the hashes by which `haechi erase-person` finds conversations that mention a value. Empty "
+        "means one generated into the secrets directory, embedded only.",
+    )
+    find_by_value: bool = Field(
+        True,
+        description="Whether such a hash is kept of values that point at one person, as long as the conversation is.",
+    )
+    vault_seconds: int = Field(
+        1800,
+        ge=60,
+        description="How long the values behind a conversation's placeholders are kept after its last use.",
+    )
+    retention_days_turns: int = Field(
+        180,
+        ge=1,
+        description="How long turns are kept, with sources and feedback; a conversation goes with its last turn.",
+    )
+    retention_days_audit: int = Field(
+        1095,
+        ge=730,
+        description="How long audit rows are kept; less than two years is refused (안전성 확보조치 기준 art. 8).",
+    )
+    purge_every_seconds: float = Field(60.0, gt=0, description="How often what has outlived its time is deleted.")
     llm_service_host: str = Field("127.0.0.1", description="Address llm_service listens on.")
     llm_service_port: int = Field(8081, description="Port llm_service listens on.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -87,6 +118,11 @@ class Settings(BaseSettings):
         """The database URL with the embedded default filled in."""
         return self.database_url or f"sqlite:///{self.home / 'haechi.db'}"
 
+    @property
+    def vault_keys_file(self) -> Path:
+        """Where the vault's keys lie as a file, if they do: `haechi keys rotate` changes it while the service runs."""
+        return Path(os.environ.get("HAECHI_SECRETS_DIRECTORY") or self.home / "secrets") / "haechi_vault_keys"
+
     @model_validator(mode="after")
     def refuse_unsafe_production(self) -> Self:
         """Production does not start on missing or short secrets, nor on the embedded database.
@@ -100,13 +136,19 @@ class Settings(BaseSettings):
             for name, secret in (
                 ("HAECHI_SERVICE_TOKEN", self.service_token),
                 ("HAECHI_IDENTITY_KEY", self.identity_key),
+                ("HAECHI_VAULT_KEYS", self.vault_keys),
+                ("HAECHI_MENTION_KEY", self.mention_key),
                 ("HAECHI_REDIS_URL", self.redis_url),
             )
             if not secret.get_secret_value()
         ]
         if missing:
             raise Misconfigured("secret_missing", f"production needs {', '.join(missing)}; see docs/settings.md")
-        for name, secret in (("HAECHI_SERVICE_TOKEN", self.service_token), ("HAECHI_IDENTITY_KEY", self.identity_key)):
+        for name, secret in (
+            ("HAECHI_SERVICE_TOKEN", self.service_token),
+            ("HAECHI_IDENTITY_KEY", self.identity_key),
+            ("HAECHI_MENTION_KEY", self.mention_key),
+        ):
             if len(secret.get_secret_value()) < MINIMUM_SECRET_CHARACTERS:
                 raise Misconfigured("secret_too_short", f"{name} needs {MINIMUM_SECRET_CHARACTERS} characters or more")
         if self.resolved_database_url.startswith("sqlite"):

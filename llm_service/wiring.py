@@ -4,21 +4,28 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from llm_service.answering.audit_desk import AuditDesk
 from llm_service.answering.document_desk import DocumentDesk
+from llm_service.answering.erasing import EraseDesk
 from llm_service.answering.intake import TurnIntake
 from llm_service.answering.masking_desk import MaskingDesk
 from llm_service.answering.parts import Parts
 from llm_service.answering.reader import AnswerReader
 from llm_service.answering.readiness import Readiness
+from llm_service.answering.restoring import RestoreDesk
+from llm_service.answering.retention import Retention
+from llm_service.answering.rotating import KeyRotation
 from llm_service.answering.runner import ABANDONED_MARGIN_SECONDS, AnswerRunner
 from llm_service.answering.search_desk import SearchDesk
 from llm_service.answering.story import AnswerStory
@@ -30,6 +37,8 @@ from llm_service.engines.extractive import ExtractiveEngine
 from llm_service.errors import Misconfigured
 from llm_service.logs import get_logger
 from llm_service.masking.masker import Masker, build_masker
+from llm_service.masking.vault import Vault
+from llm_service.masking.vault_keys import KeyRing, index_key_from
 from llm_service.metrics import Metrics
 from llm_service.retrieval.edge import EdgeIndexes
 from llm_service.retrieval.generations import IndexOwner
@@ -123,7 +132,12 @@ async def open_parts(settings: Settings, analysers: Analysers | None = None) -> 
         await parts.masking.warm_up()
         await parts.search.ping()
         await parts.runner.fail_abandoned(everything=_is_sole_owner(settings))
-        await stack.enter_async_context(_sweeping(parts.runner))
+        await stack.enter_async_context(
+            _in_background("sweep-abandoned-answers", parts.runner.keep_failing_abandoned(SWEEP_SECONDS))
+        )
+        await stack.enter_async_context(
+            _in_background("purge", parts.retention.keep_purging(settings.purge_every_seconds))
+        )
         stack.push_async_callback(parts.runner.close, settings.shutdown_grace_seconds)
         yield parts
 
@@ -158,17 +172,34 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
     retriever, threshold = embedded.index.retriever, settings.refusal_threshold
     search = SearchDesk(masking, retriever, threads.retrieval, today_in_korea, threshold, longest)
     story = AnswerStory(retriever, embedded.engine, settings.passages_per_answer, threshold, threads.retrieval)
+    vault, identities = _vault(settings), _identities(settings)
     patience = settings.answer_timeout_seconds + 2 * ABANDONED_MARGIN_SECONDS + SWEEP_SECONDS
     return Parts(
-        intake=TurnIntake(transactions, masking, _identities(settings), metrics, longest),
+        intake=TurnIntake(transactions, masking, vault, identities, metrics, longest),
         runner=AnswerRunner(transactions, story, log, metrics, today_in_korea, settings.answer_timeout_seconds),
         reader=AnswerReader(transactions, log, settings.stream_heartbeat_seconds, patience),
-        verdicts=VerdictDesk(transactions, masking, metrics, longest),
+        verdicts=VerdictDesk(transactions, masking, vault, metrics, longest),
         masking=masking,
         search=search,
         documents=DocumentDesk(transactions, embedded.ingest, embedded.index, threads.documents),
+        restoring=RestoreDesk(transactions, vault, identities, metrics),
+        retention=Retention(
+            transactions,
+            vault,
+            turns_kept=timedelta(days=settings.retention_days_turns),
+            audit_kept=timedelta(days=settings.retention_days_audit),
+        ),
+        rotation=KeyRotation(transactions, vault),
+        erasing=EraseDesk(transactions, vault, identities),
+        audit=AuditDesk(transactions),
         readiness=Readiness(
-            {"database": transactions.ping, "masking": masking.ping, "index": search.ping, "streams": log.ping}
+            {
+                "database": transactions.ping,
+                "masking": masking.ping,
+                "vault": partial(transactions.read, vault.check),
+                "index": search.ping,
+                "streams": log.ping,
+            }
         ),
         metrics=metrics,
     )
@@ -180,14 +211,41 @@ def _is_sole_owner(settings: Settings) -> bool:
 
 
 @asynccontextmanager
-async def _sweeping(runner: AnswerRunner) -> AsyncIterator[None]:
-    sweeping = asyncio.create_task(runner.keep_failing_abandoned(SWEEP_SECONDS), name="sweep-abandoned-answers")
+async def _in_background(name: str, endless: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    running = asyncio.create_task(endless, name=name)
     try:
         yield
     finally:
-        sweeping.cancel()
+        running.cancel()
         with suppress(asyncio.CancelledError):
-            await sweeping
+            await running
+
+
+def _vault(settings: Settings) -> Vault:
+    """The vault with the keys it finds; without any it declines every turn, and readiness says so.
+
+    Raises `Misconfigured` for keys that cannot be read, and for a missing key of the mentions that are to be kept.
+    """
+    mention_key = settings.mention_key.get_secret_value().encode()
+    if settings.find_by_value and not mention_key:
+        raise Misconfigured("mention_key_missing", "set HAECHI_MENTION_KEY, or switch HAECHI_FIND_BY_VALUE off")
+    return Vault(
+        KeyRing(_reading_vault_keys(settings)),
+        index_key_from(settings.identity_key.get_secret_value()),
+        mention_key if settings.find_by_value else None,
+        timedelta(seconds=settings.vault_seconds),
+    )
+
+
+def _reading_vault_keys(settings: Settings) -> Callable[[], str]:
+    """Reads the file again each time, since rotation changes it while the service runs; a variable never changes."""
+
+    def read() -> str:
+        if "HAECHI_VAULT_KEYS" not in os.environ and settings.vault_keys_file.is_file():
+            return settings.vault_keys_file.read_text(encoding="ascii")
+        return settings.vault_keys.get_secret_value()
+
+    return read
 
 
 def _identities(settings: Settings) -> Identities:

@@ -1,20 +1,22 @@
-"""Takes in what people say: check, mask, store, in this order, so that nothing unmasked is ever kept.
+"""Takes in what people say: check, find what must be masked, then name and store in one transaction.
+
+Text and the values behind its placeholders are kept together or not at all, and nothing unmasked is ever kept.
 
 Knows no HTTP and no answer. A message of a channel is one turn, however often the channel delivers it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy.orm import Session
 
-from llm_service.answering.masking_desk import MaskingDesk, TimedMasking
+from llm_service.answering.masking_desk import MaskingDesk, TimedDetection
 from llm_service.answering.text_rules import require_question, require_readable
 from llm_service.answering.views import turn_view
 from llm_service.client import AcceptedTurn, ConversationKey, Route, TurnView
 from llm_service.errors import Conflict
-from llm_service.masked import MaskedText, RawText
+from llm_service.masked import RawText
+from llm_service.masking.vault import Detected, Vault
 from llm_service.metrics import Metrics
 from llm_service.store import conversations
 from llm_service.store.conversations import RoutedBy
@@ -41,12 +43,14 @@ class TurnIntake:
         self,
         transactions: Transactions,
         masking: MaskingDesk,
+        vault: Vault,
         identities: Identities,
         metrics: Metrics,
         maximum_characters: int,
     ) -> None:
         self._transactions = transactions
         self._masking = masking
+        self._vault = vault
         self._identities = identities
         self._metrics = metrics
         self._maximum_characters = maximum_characters
@@ -54,15 +58,17 @@ class TurnIntake:
     async def accept(self, event_id: str, conversation: ConversationKey, raw: RawText) -> AcceptedTurn:
         """Mask and store a question; the same event of the same thread returns the turn it made before.
 
-        Raises `InvalidInput` and `TooLarge` (text_*), and `MaskingUnavailable`; nothing is kept then.
+        Raises `InvalidInput`, `TooLarge` (text_*), `MaskingUnavailable` and `VaultUnavailable`: nothing is kept then.
         """
         require_question(raw, self._maximum_characters)
         keys = self._keys_of(conversation)
-        known, earlier = await self._transactions.read(partial(_known_turn, keys=keys, event_id=event_id))
+        known = await self._transactions.read(partial(_known_turn, keys=keys, event_id=event_id))
         if known is not None:
             return known
-        timed = await self._masking.mask(raw, earlier)
-        accepted = await self._transactions.run(partial(_store, keys=keys, event_id=event_id, timed=timed))
+        timed = await self._masking.detect(raw)
+        accepted = await self._transactions.run(
+            partial(_store, vault=self._vault, keys=keys, event_id=event_id, timed=timed)
+        )
         if not accepted.replayed:
             self._metrics.turn("received", None)
         return accepted
@@ -70,12 +76,20 @@ class TurnIntake:
     async def reply(self, turn_id: str, conversation_id: str, route: Route, raw: RawText) -> None:
         """Keep a deterministic reply, masked, as the turn's answer; said again, the first one stays.
 
-        Raises `NotFound` (turn_not_found) and `Conflict` (turn_already_answered).
+        Placeholders of the conversation that it repeats stay. Raises `NotFound` (turn_not_found), `Conflict`
+        (turn_already_answered), `MaskingUnavailable` and `VaultUnavailable`.
         """
         require_readable(raw)
-        timed = await self._masking.mask(raw)
+        timed = await self._masking.detect(raw, is_reply=True)
         stored = await self._transactions.run(
-            partial(_reply, turn_id=turn_id, conversation_id=conversation_id, route=route, reply=timed.masked.text)
+            partial(
+                _reply,
+                vault=self._vault,
+                turn_id=turn_id,
+                conversation_id=conversation_id,
+                route=route,
+                reply=timed.detected,
+            )
         )
         if stored:
             self._metrics.turn("replied", route.intent)
@@ -95,14 +109,12 @@ class TurnIntake:
         )
 
 
-def _known_turn(session: Session, keys: _Keys, event_id: str) -> tuple[AcceptedTurn | None, Sequence[MaskedText]]:
+def _known_turn(session: Session, keys: _Keys, event_id: str) -> AcceptedTurn | None:
     known = conversations.turn_by_event(session, keys.channel, keys.thread_key, event_id)
-    if known is not None:
-        return _accepted(known, replayed=True), ()
-    return None, conversations.earlier_questions(session, keys.channel, keys.thread_key)
+    return _accepted(known, replayed=True) if known is not None else None
 
 
-def _store(session: Session, keys: _Keys, event_id: str, timed: TimedMasking) -> AcceptedTurn:
+def _store(session: Session, vault: Vault, keys: _Keys, event_id: str, timed: TimedDetection) -> AcceptedTurn:
     conversation = conversations.find_or_create_conversation(
         session, keys.channel, keys.thread_key, keys.user_key, keys.audience, keys.locale
     )
@@ -110,15 +122,20 @@ def _store(session: Session, keys: _Keys, event_id: str, timed: TimedMasking) ->
     known = conversations.turn_by_event(session, keys.channel, keys.thread_key, event_id)
     if known is not None:
         return _accepted(known, replayed=True)
+    masked = vault.mask(session, conversation, timed.detected)
     turn = conversations.add_turn(
-        session, conversation, event_id, timed.masked.text, timed.masked.counts, {"mask": timed.milliseconds}
+        session, conversation, event_id, masked.text, masked.counts, {"mask": timed.milliseconds}
     )
     return _accepted(turn, replayed=False)
 
 
-def _reply(session: Session, turn_id: str, conversation_id: str, route: Route, reply: MaskedText) -> bool:
+def _reply(session: Session, vault: Vault, turn_id: str, conversation_id: str, route: Route, reply: Detected) -> bool:
     turn = conversations.owned_turn(session, turn_id, conversation_id)
-    if conversations.store_reply(session, turn_id, RoutedBy(route.intent, route.confidence, route.by), reply):
+    conversation = conversations.locked(session, conversation_id)
+    if turn.state == "replied":
+        return False
+    masked = vault.mask(session, conversation, reply)
+    if conversations.store_reply(session, turn_id, RoutedBy(route.intent, route.confidence, route.by), masked.text):
         turn.timings = {**turn.timings, "route": route.milliseconds}
         return True
     if turn.state != "replied":

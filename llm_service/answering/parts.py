@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass
 
+from llm_service.answering.audit_desk import AuditDesk
 from llm_service.answering.document_desk import DocumentDesk
+from llm_service.answering.erasing import EraseDesk
 from llm_service.answering.intake import TurnIntake
 from llm_service.answering.masking_desk import MaskingDesk
 from llm_service.answering.reader import AnswerReader
 from llm_service.answering.readiness import Readiness
+from llm_service.answering.restoring import RestoreDesk
+from llm_service.answering.retention import Retention
+from llm_service.answering.rotating import KeyRotation
 from llm_service.answering.runner import AnswerRunner
 from llm_service.answering.search_desk import SearchDesk
 from llm_service.answering.verdicts import VerdictDesk
@@ -22,5 +27,10 @@ class Parts:
     masking: MaskingDesk
     search: SearchDesk
     documents: DocumentDesk
+    restoring: RestoreDesk
+    retention: Retention
+    rotation: KeyRotation
+    erasing: EraseDesk
+    audit: AuditDesk
     readiness: Readiness
     metrics: Metrics

@@ -8,7 +8,8 @@ from llm_service.answering.masking_desk import MaskingDesk
 from llm_service.answering.text_rules import require_question
 from llm_service.client import Verdict
 from llm_service.errors import Conflict
-from llm_service.masked import MaskedText, RawText
+from llm_service.masked import RawText
+from llm_service.masking.vault import Detected, Vault
 from llm_service.metrics import Metrics
 from llm_service.store import conversations
 from llm_service.store.conversations import FINISHED_STATES
@@ -20,10 +21,16 @@ class VerdictDesk:
     """Stores feedback, once for each event."""
 
     def __init__(
-        self, transactions: Transactions, masking: MaskingDesk, metrics: Metrics, maximum_characters: int
+        self,
+        transactions: Transactions,
+        masking: MaskingDesk,
+        vault: Vault,
+        metrics: Metrics,
+        maximum_characters: int,
     ) -> None:
         self._transactions = transactions
         self._masking = masking
+        self._vault = vault
         self._metrics = metrics
         self._maximum_characters = maximum_characters
 
@@ -39,20 +46,21 @@ class VerdictDesk:
         """The feedback's id, and whether it is new.
 
         Raises `NotFound` (turn_not_found), `Conflict` (turn_not_finished) while the answer is still coming, what
-        `require_question` raises for the correction, and `MaskingUnavailable`.
+        `require_question` raises for the correction, `MaskingUnavailable` and `VaultUnavailable`.
         """
         if correction is not None:
             require_question(correction, self._maximum_characters)
-        masked = (await self._masking.mask(correction)).masked.text if correction is not None else None
+        detected = (await self._masking.detect(correction)).detected if correction is not None else None
         feedback_id, is_new = await self._transactions.run(
             partial(
                 _give,
+                vault=self._vault,
                 turn_id=turn_id,
                 conversation_id=conversation_id,
                 event_id=event_id,
                 verdict=verdict,
                 reason=reason,
-                correction=masked,
+                correction=detected,
             )
         )
         if is_new:
@@ -62,12 +70,13 @@ class VerdictDesk:
 
 def _give(
     session: Session,
+    vault: Vault,
     turn_id: str,
     conversation_id: str,
     event_id: str,
     verdict: Verdict,
     reason: str | None,
-    correction: MaskedText | None,
+    correction: Detected | None,
 ) -> tuple[str, bool]:
     turn = conversations.owned_turn(session, turn_id, conversation_id)
     if turn.state not in FINISHED_STATES:
@@ -75,4 +84,8 @@ def _give(
     known = feedback_by_event(session, turn_id, event_id)
     if known is not None:
         return known.id, False
-    return add_feedback(session, turn, event_id, verdict, reason, correction).id, True
+    masked = None
+    if correction is not None:
+        # The answer's placeholders, so that who reviews the correction sees which value it speaks of.
+        masked = vault.mask(session, conversations.locked(session, conversation_id), correction).text
+    return add_feedback(session, turn, event_id, verdict, reason, masked).id, True

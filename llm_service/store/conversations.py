@@ -84,16 +84,10 @@ def turn_by_event(session: Session, channel: str, thread_key: str, event_id: str
     )
 
 
-def earlier_questions(session: Session, channel: str, thread_key: str) -> list[MaskedText]:
-    """The masked questions a thread has had so far, oldest first."""
-    return list(
-        session.scalars(
-            select(Turn.question)
-            .join(Conversation)
-            .where(Conversation.channel == channel, Conversation.thread_key == thread_key)
-            .order_by(Turn.position)
-        )
-    )
+def locked(session: Session, conversation_id: str) -> Conversation:
+    """A known conversation, locked until the transaction ends so that its placeholders get numbers in order."""
+    statement = select(Conversation).where(Conversation.id == conversation_id).with_for_update()
+    return session.scalars(statement, execution_options={"populate_existing": True}).one()
 
 
 def add_turn(
