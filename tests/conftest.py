@@ -4,7 +4,8 @@ A part that this machine lacks is skipped by name, never replaced by a mock.
 """
 
 import asyncio
-import contextlib
+import base64
+import logging
 import os
 import pwd
 import shutil
@@ -12,14 +13,16 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
 import redis
+import structlog
 import uvicorn
 from sqlalchemy import Engine
 
@@ -27,6 +30,7 @@ from llm_service import wiring
 from llm_service.answering.parts import Parts
 from llm_service.app import create_app
 from llm_service.client import LlmServiceClient
+from llm_service.logs import configure_logging
 from llm_service.settings import Settings
 from llm_service.store.models import Base
 from llm_service.store.session import open_database
@@ -35,6 +39,8 @@ POSTGRES_PROGRAMS = Path("/usr/lib/postgresql")
 SERVER_START_SECONDS = 30
 SERVICE_TOKEN = "test-service-token-of-more-than-32-characters"
 IDENTITY_KEY = "test-identity-key-of-more-than-32-characters"
+MENTION_KEY = "test-mention-key-of-more-than-32-characters"
+VAULT_KEYS = "k1:" + base64.b64encode(b"a vault key for tests, 32 bytes!").decode()
 REDIS_PASSWORD = "test-redis-password"
 
 MakeSettings = Callable[..., Settings]
@@ -56,12 +62,13 @@ class PostgresServer:
 
 @dataclass(frozen=True)
 class RunningService:
-    """The service listening on a loopback port, its parts, and a client that holds the token."""
+    """The service listening on a loopback port, its parts, its log lines, and a client that holds the token."""
 
     url: str
     parts: Parts
     client: LlmServiceClient
     database: Engine
+    logs: StringIO
 
 
 @pytest.fixture(scope="session")
@@ -107,11 +114,16 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip("redis-server is missing: apt-get install redis-server")
     port = _free_port()
     process = subprocess.Popen(
-        [program, "--port", str(port), "--bind", "127.0.0.1", "--requirepass", REDIS_PASSWORD]
-        + ["--save", "", "--appendonly", "no", "--dir", str(tmp_path_factory.mktemp("redis"))],
+        [program, "-"],
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    directory = tmp_path_factory.mktemp("redis")
+    lines = (f"port {port}", "bind 127.0.0.1", f"requirepass {REDIS_PASSWORD}", 'save ""', f"dir {directory}")
+    assert process.stdin is not None
+    process.stdin.write("\n".join(lines).encode())
+    process.stdin.close()
     url = f"redis://:{REDIS_PASSWORD}@127.0.0.1:{port}/0"
     try:
         _wait_for_redis(url)
@@ -159,6 +171,8 @@ def make_settings(database_url: str, tmp_path: Path) -> MakeSettings:
             "database_url": database_url,
             "service_token": SERVICE_TOKEN,
             "identity_key": IDENTITY_KEY,
+            "mention_key": MENTION_KEY,
+            "vault_keys": VAULT_KEYS,
             "shutdown_grace_seconds": 0,
         }
         return Settings(**{**defaults, **changes})  # type: ignore[arg-type]
@@ -187,6 +201,13 @@ async def service(make_settings: MakeSettings, analysers: wiring.Analysers) -> A
 
 @asynccontextmanager
 async def _run_service(settings: Settings, analysers: wiring.Analysers) -> AsyncIterator[RunningService]:
+    with _product_logging() as logs:
+        async with _served(settings, analysers, logs) as running:
+            yield running
+
+
+@asynccontextmanager
+async def _served(settings: Settings, analysers: wiring.Analysers, logs: StringIO) -> AsyncIterator[RunningService]:
     app = create_app(settings, lambda: wiring.open_parts(settings, analysers))
     config = uvicorn.Config(
         app, host="127.0.0.1", port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1
@@ -202,7 +223,7 @@ async def _run_service(settings: Settings, analysers: wiring.Analysers) -> Async
     client = LlmServiceClient(url, SERVICE_TOKEN)
     database = open_database(settings.resolved_database_url)
     try:
-        yield RunningService(url, app.state.parts, client, database)
+        yield RunningService(url, app.state.parts, client, database, logs)
     finally:
         await client.close()
         database.dispose()
@@ -210,10 +231,26 @@ async def _run_service(settings: Settings, analysers: wiring.Analysers) -> Async
         await serving
 
 
+@contextmanager
+def _product_logging() -> Iterator[StringIO]:
+    """Logs as the product writes them, into a buffer; pytest's own handlers come back afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    logs = StringIO()
+    configure_logging("llm_service", stream=logs)
+    try:
+        yield logs
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.captureWarnings(False)
+        structlog.reset_defaults()
+
+
 class _LoopServer(uvicorn.Server):
     """uvicorn inside the test's own loop: signals stay pytest's."""
 
-    @contextlib.contextmanager
+    @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 

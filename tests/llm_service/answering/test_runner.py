@@ -1,4 +1,4 @@
-"""One generation a turn: started twice, read by many, stopped, timed out, interrupted, left behind by a dead process."""
+"""One generation a turn: started twice, read by many, stopped, timed out, interrupted, left by a dead process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

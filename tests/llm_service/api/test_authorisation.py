@@ -1,4 +1,4 @@
-"""Every route of the application against the service token; the table is the application's own, so none is forgotten."""
+"""Every route of the application against the service token; the table is its own, so none is forgotten."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -18,7 +18,8 @@ TOKEN = "test-service-token-of-more-than-32-characters"
 def routes() -> Iterator[tuple[str, str]]:
     """(method, path) of every route the application describes, parameters filled in."""
     for path, methods in _application().openapi()["paths"].items():
-        filled = path.replace("{turn_id}", "0" * 32).replace("{document_id}", "1")
+        filled = path.replace("{document_id}", "1")
+        filled = filled.replace("{turn_id}", "0" * 32).replace("{conversation_id}", "0" * 32)
         assert "{" not in filled, "a new parameter needs a value here"
         yield from ((method.upper(), filled) for method in methods)
 
