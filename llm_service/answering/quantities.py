@@ -111,7 +111,8 @@ _ARTICLE: Final = re.compile(
     rf"|제\s?[0-9]{{1,3}}\s?[편장절관](?![가-힣])|별표\s?[0-9]{{1,3}}{_BRANCH}"
 )
 _ARTICLE_PART: Final = re.compile(
-    r"([0-9]{1,4})\s?([조항호편장절관])(?:\s?의\s?([0-9]{1,3}))?|([가-하])목|(별표)\s?([0-9]{1,3})"
+    r"(?P<annex>별표)?\s?(?P<number>[0-9]{1,4})\s?(?P<level>[조항호편장절관])?(?:\s?의\s?(?P<branch>[0-9]{1,3}))?"
+    r"|(?P<letter>[가-하])목"
 )
 _DATE: Final = re.compile(
     r"(?<![0-9])(?:(?P<year>(?:19|20)[0-9]{2})\s?년도?(?:\s?(?P<month>[0-9]{1,2})\s?월(?:\s?(?P<day>[0-9]{1,2})\s?일)?)?"
@@ -167,13 +168,12 @@ def _read_phone(match: re.Match[str]) -> tuple[Kind, str, Fraction | None]:
 
 def _read_article(match: re.Match[str]) -> tuple[Kind, str, Fraction | None]:
     parts = []
-    for number, level, branch, letter, annex, annex_number in _ARTICLE_PART.findall(match[0]):
-        if annex:
-            parts.append(f"별표{int(annex_number)}")
-        elif letter:
-            parts.append(f"{letter}목")
+    for part in _ARTICLE_PART.finditer(match[0]):
+        if part["letter"]:
+            parts.append(f"{part['letter']}목")
         else:
-            parts.append(f"제{int(number)}{level}" + (f"의{int(branch)}" if branch else ""))
+            branch = f"의{int(part['branch'])}" if part["branch"] else ""
+            parts.append(f"{part['annex'] or '제'}{int(part['number'])}{part['level'] or ''}{branch}")
     return "article", "/".join(parts), None
 
 

@@ -5,8 +5,8 @@ What is told is a stream of events; who stores them and how they travel is not k
 
 import functools
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Final, Protocol, TypeVar
@@ -114,14 +114,15 @@ class AnswerStory:
         self._run_blocking = run_blocking
         self._verifier = verifier or Verifier()
 
-    async def tell(self, question: Question) -> AsyncIterator[StoryEvent]:
+    async def tell(self, question: Question) -> AsyncGenerator[StoryEvent, None]:
         """The events of one answer, ending with `Finished`. Raises what the retriever and the engine raise."""
         told = _Told()
         retrieved = await self._retrieve(question, told)
         reason = self._reason_to_refuse(retrieved)
         if reason is None:
-            async for event in self._write(question, retrieved, told):
-                yield event
+            async with aclosing(self._write(question, retrieved, told)) as events:
+                async for event in events:
+                    yield event
             reason = told.reason_to_refuse
         if reason is None:
             yield told.add_paragraph(as_of_text(question.as_of, question.locale))
@@ -145,14 +146,15 @@ class AnswerStory:
             return "no_passages"
         return "low_confidence" if retrieved.confidence < self._refusal_threshold else None
 
-    async def _write(self, question: Question, retrieved: Retrieved, told: "_Told") -> AsyncIterator[StoryEvent]:
+    async def _write(self, question: Question, retrieved: Retrieved, told: "_Told") -> AsyncGenerator[StoryEvent, None]:
         request = EngineRequest(question.text, retrieved.candidates, question.history, question.locale)
         told.ledger = CitationLedger(retrieved.candidates)
         for engine, notice in self._engines:
             told.begin(engine.name, notice)
-            async for segment in _segments(engine, request, told):
-                for event in await self._checked(engine, request, segment, told):
-                    yield event
+            async with aclosing(_segments(engine, request, told)) as segments:
+                async for segment in segments:
+                    for event in await self._checked(engine, request, segment, told):
+                        yield event
             if told.declined or told.is_borne_out:
                 break
         if told.parts and told.cut:
@@ -278,7 +280,7 @@ class _Told:
         return round((time.perf_counter() - moment) * 1000, 3)
 
 
-async def _segments(engine: Engine, request: EngineRequest, told: _Told) -> AsyncIterator[str]:
+async def _segments(engine: Engine, request: EngineRequest, told: _Told) -> AsyncGenerator[str, None]:
     """The engine's text in checkable segments; the engine is closed as soon as nobody reads on."""
     segmenter = Segmenter()
     pieces = engine.stream(request)

@@ -28,7 +28,7 @@ Failure = Literal["uncited", "quantity_not_in_source", "bound_not_in_source", "p
 LEAST_ENTAILMENT: Final = 0.35
 # A sentence this near to one of the source is that sentence, slightly changed: then its ending must be the source's.
 _SAME_SENTENCE: Final = 0.75
-_MEASURED_KINDS: Final = frozenset(("amount", "rate", "date", "time", "period", "count", "age"))
+_SENTENCE_KINDS: Final = frozenset(("article", "amount", "rate", "date", "time", "period", "count", "age"))
 _NUMERAL_CHARACTERS: Final = "0123456789,.십백천만억조"
 # Below this the nearest sentence of the source says nothing about this one.
 _RELATED_SENTENCE: Final = 0.4
@@ -122,26 +122,37 @@ class _Comparison:
         In what is a sentence of the source, slightly changed, a quantity must be that sentence's: the right amount of
         the next paragraph is the wrong amount here.
         """
-        repeated = {(quantity.kind, quantity.value) for quantity in asked}
-        here = {(quantity.kind, quantity.value) for quantity in quantities_of(self._nearest)}
-        kinds_here = {kind for kind, _ in here} & _MEASURED_KINDS if self._is_nearest_changed else set()
-        failed = []
-        for quantity in self._quantities:
-            key = (quantity.kind, quantity.value)
-            held = key in here if quantity.kind in kinds_here else any(_bears_out(e, quantity) for e in self._evidence)
-            if not held and key not in repeated:
-                failed.append(quantity.kind)
-        return tuple(dict.fromkeys(failed))
+        repeated = {_key(quantity) for quantity in asked}
+        said = [quantity for quantity in self._quantities if _key(quantity) not in repeated]
+        if self._is_nearest_changed:
+            failed = [quantity for quantity in said if not self._nearest_bears_out(quantity)]
+        else:
+            failed = [quantity for quantity in said if not self._sources_bear_out(quantity)]
+        return tuple(dict.fromkeys(quantity.kind for quantity in failed))
+
+    def _nearest_bears_out(self, quantity: Quantity) -> bool:
+        """Whether the nearest sentence has this quantity, as often as it is said."""
+        there = [known for known in quantities_of(self._nearest) if known.kind == quantity.kind]
+        said = [own for own in self._quantities if own.kind == quantity.kind]
+        if not there or quantity.kind not in _SENTENCE_KINDS:
+            return self._sources_bear_out(quantity)
+        if quantity.kind == "article" and len(said) > len(there) and self._sources_bear_out(quantity):
+            # More articles than the source's sentence has: the answer also says where that sentence stands.
+            return True
+        times = sum(_holds(chain_of(known), chain_of(quantity)) for known in there)
+        return times >= sum(own.value == quantity.value for own in said)
+
+    def _sources_bear_out(self, quantity: Quantity) -> bool:
+        return any(_bears_out(known, quantity) for known in self._evidence)
 
     @property
     def bound_changed(self) -> bool:
         """Whether a quantity is bounded otherwise than where it stands in the sources (이상 for 이하)."""
-        nearest = {(quantity.kind, quantity.value): quantity.bound for quantity in quantities_of(self._nearest)}
+        nearest = {_key(quantity): quantity.bound for quantity in quantities_of(self._nearest)}
         for quantity in self._quantities:
-            key = (quantity.kind, quantity.value)
-            held = frozenset(bound for known in self._evidence for bound in known.bounds.get(key, ()))
-            if self._is_nearest_changed and key in nearest:
-                held = frozenset({nearest[key]})
+            held = frozenset(bound for known in self._evidence for bound in known.bounds.get(_key(quantity), ()))
+            if self._is_nearest_changed and _key(quantity) in nearest:
+                held = frozenset({nearest[_key(quantity)]})
             if quantity.bound is not None and held and quantity.bound not in held and None not in held:
                 return True
         return False
@@ -168,6 +179,10 @@ def _stands_in(sentence: str, text: str) -> bool:
     return place == 0 or (place > 0 and not (sentence[0].isalnum() and text[place - 1] in _NUMERAL_CHARACTERS))
 
 
+def _key(quantity: Quantity) -> tuple[str, str]:
+    return quantity.kind, quantity.value
+
+
 def _bears_out(known: Evidence, quantity: Quantity) -> bool:
     if quantity.kind == "article":
         return any(_holds(chain, chain_of(quantity)) for chain in known.chains)
@@ -175,7 +190,7 @@ def _bears_out(known: Evidence, quantity: Quantity) -> bool:
         return quantity.value in known.squeezed or quantity.value in known.squeezed.replace("-", "")
     if quantity.kind == "number":
         return quantity.number in known.numbers
-    return (quantity.kind, quantity.value) in known.bounds or quantity.number in known.row_numbers
+    return _key(quantity) in known.bounds or quantity.number in known.row_numbers
 
 
 def _holds(chain: Chain, part: Chain) -> bool:

@@ -1,56 +1,25 @@
 """What a person gets to see of an answer, in which order, and when nothing is answered."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import date
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from llm_service.answering.story import (
-    AnswerStory,
-    Finished,
-    Notice,
-    Question,
-    SourcesFound,
-    StoryEvent,
-    Token,
-)
+from llm_service.answering.story import AnswerStory, Finished, Notice, Question, SourcesFound, StoryEvent, Token
+from llm_service.answering.texts import notice_text
 from llm_service.engines.base import Engine, EngineRequest
 from llm_service.engines.extractive import ExtractiveEngine
 from llm_service.masked import MaskedText
 from llm_service.retrieval.candidate import Candidate, Entitlement, Retrieved
+from tests.llm_service.passages import passage, words_between_blanks
 
 AS_OF = date(2026, 11, 21)
+DATED = "\n\n2026-11-21 현재 시행 기준"
 Returned = TypeVar("Returned")
 
-
-class Word(NamedTuple):
-    form: str
-    weight: float = 1.0
-    meant: tuple[tuple[str, ...], ...] = ()
-
-
-def words_between_blanks(question: MaskedText) -> list[Word]:
-    return [Word(word.strip("?")) for word in question.split()]
-
-
-def passage(number: int, text: str, title: str = "예금자보호법") -> Candidate:
-    return Candidate(
-        passage_id=number,
-        document_path=f"{title}/법률.md",
-        document_title=title,
-        label=f"「{title}」 제{number}조 (시행 2026-01-02)",
-        article=f"제{number}조",
-        heading_path=(),
-        page=None,
-        text=MaskedText(text),
-        score=1.0,
-        in_force_from=date(2026, 1, 2),
-        in_force_to=date(9999, 12, 31),
-    )
-
-
-LIMIT = passage(32, "① 공사는 보험금을 지급한다.\n② 보험금의 한도는 1인당 1억원으로 한다.")
-OTHER = passage(40, "① 총리는 관보에 공고한다.", title="공고규정")
+LIMIT = passage("② 보험금의 한도는 1인당 1억원으로 한다.", number=32)
+OTHER = passage("① 총리는 관보에 공고한다.", number=40, article="제40조", title="공고규정")
 
 
 @dataclass
@@ -125,7 +94,7 @@ async def test_an_answer_is_quoted_cited_and_dated() -> None:
     answer_story, shelf = story(OTHER, LIMIT)
     events = await told(answer_story)
     finished = end_of(events)
-    assert finished.answer == "“② 보험금의 한도는 1인당 1억원으로 한다.” [1]\n\n2026-11-21 현재 시행 기준"
+    assert finished.answer == f"“② 보험금의 한도는 1인당 1억원으로 한다.” [1]{DATED}"
     assert [source.label for source in finished.sources] == ["「예금자보호법」 제32조 (시행 2026-01-02)"]
     assert finished.sources[0].number == 1
     assert finished.sources[0].in_force_from == "2026-01-02"
@@ -171,3 +140,94 @@ async def test_english_speakers_are_refused_in_english() -> None:
     question = Question(MaskedText("opening hours"), (), "customer", AS_OF, "en")
     finished = end_of(await told(story(LIMIT, confidence=0.0)[0], question))
     assert finished.answer.startswith("This was not found in the documents.")
+
+
+async def test_sources_are_numbered_in_the_order_in_which_they_are_cited() -> None:
+    engine = Dictation(("총리는 관보에 공고한다. [2] ", "보험금의 한도는 1인당 1억원이다. [1, 2]"))
+    events = await told(story(LIMIT, OTHER, engine=engine)[0])
+    finished = end_of(events)
+    assert finished.answer == f"총리는 관보에 공고한다. [1] 보험금의 한도는 1인당 1억원이다. [2][1]{DATED}"
+    assert [(source.number, source.title) for source in finished.sources] == [(1, "공고규정"), (2, "예금자보호법")]
+    assert [len(event.sources) for event in events if isinstance(event, SourcesFound)] == [1, 2]
+
+
+async def test_a_sentence_is_shown_only_once_it_is_complete_and_cited() -> None:
+    engine = Dictation(("보험금의 ", "한도는 1인당 ", "1억원이다. [", "1", "]\n\n", "총리는 관보에 공고한다. [2]"))
+    events = await told(story(LIMIT, OTHER, engine=engine)[0])
+    tokens = [event.text for event in events if isinstance(event, Token)]
+    assert tokens == ["보험금의 한도는 1인당 1억원이다. [1]", "\n\n총리는 관보에 공고한다. [2]", DATED]
+
+
+async def test_a_sentence_that_fails_is_left_out_and_the_person_is_told() -> None:
+    engine = Dictation(("보험금의 한도는 1인당 1억원이다. [1]\n\n", "보험금의 한도는 1인당 9억원이다. [1]"))
+    events = await told(story(LIMIT, engine=engine)[0])
+    finished = end_of(events)
+    assert finished.answer == f"보험금의 한도는 1인당 1억원이다. [1]{DATED}"
+    assert Notice("generated") in events
+    assert Notice("sentences_cut") in events
+    assert [verdict.passed for verdict in finished.verdicts] == [True, False]
+    assert finished.verdicts[1].unsupported == ("amount",)
+
+
+async def test_an_engine_that_can_is_asked_once_to_write_a_failed_sentence_anew() -> None:
+    engine = SecondTry(("보험금의 한도는 1인당 9억원이다. [1]",), second="보험금의 한도는 1인당 1억원이다. [1]")
+    finished = end_of(await told(story(LIMIT, engine=engine)[0]))
+    assert finished.answer == f"보험금의 한도는 1인당 1억원이다. [1]{DATED}"
+    assert engine.failures == [("quantity_not_in_source",)]
+    assert [(verdict.passed, verdict.rewritten) for verdict in finished.verdicts] == [(True, True)]
+
+
+async def test_a_second_attempt_that_fails_too_is_cut() -> None:
+    engine = SecondTry(("보험금의 한도는 1인당 9억원이다. [1]",), second="보험금의 한도는 1인당 8억원이다. [1]")
+    finished = end_of(await told(story(LIMIT, engine=engine)[0]))
+    assert (finished.refused, finished.refusal_reason, len(engine.failures)) == (True, "not_verified", 1)
+
+
+async def test_when_too_little_is_borne_out_the_documents_are_quoted_instead() -> None:
+    quotation = ExtractiveEngine(words_between_blanks)
+    engine = Dictation(("보험금의 한도는 1인당 9억원이다. [1]",))
+    events = await told(story(LIMIT, engine=engine, quotation=quotation)[0])
+    finished = end_of(events)
+    assert finished.answer == f"“② 보험금의 한도는 1인당 1억원으로 한다.” [1]{DATED}"
+    assert finished.engine == "extractive"
+    assert events[0] == Notice("quotation_fallback")
+
+
+async def test_an_engine_that_says_it_found_nothing_is_believed() -> None:
+    finished = end_of(await told(story(LIMIT, engine=Dictation(("문서에서 찾지 ", "못했습니다.")))[0]))
+    assert (finished.refused, finished.refusal_reason) == (True, "not_supported")
+    assert finished.answer.count("찾지 못했습니다") == 1
+
+
+async def test_a_statement_without_a_source_is_not_shown() -> None:
+    finished = end_of(await told(story(LIMIT, engine=Dictation(("보험금의 한도는 1인당 1억원이다. [7]",)))[0]))
+    assert finished.refused
+    assert finished.verdicts[0].failures == ("uncited",)
+
+
+async def test_a_document_cannot_call_up_a_placeholder() -> None:
+    planted = passage("보험금 한도 문의는 <PHONE_1>로 한다.")
+    finished = end_of(await told(story(planted)[0]))
+    assert "<PHONE_1>" not in finished.answer
+    assert "<PHONE_1>" not in finished.sources[0].text
+
+
+async def test_an_engine_is_closed_when_the_reader_leaves() -> None:
+    engine = Dictation(("보험금의 한도는 1인당 1억원이다. [1]\n\n", "총리는 관보에 공고한다. [2]"))
+    answer_story, _ = story(LIMIT, OTHER, engine=engine)
+    async with aclosing(answer_story.tell(asked())) as events:
+        await anext(events)
+    assert engine.closed
+
+
+async def test_everything_needed_to_explain_an_answer_is_kept_without_text_of_passages() -> None:
+    finished = end_of(await told(story(LIMIT)[0]))
+    assert finished.retrieval["confidence"] == 0.9
+    assert finished.retrieval["features"] == {"idf_share": 0.7}
+    assert finished.retrieval["candidates"] == [{"passage_id": 32, "label": LIMIT.label, "score": LIMIT.score}]
+    assert finished.retrieval["refusal_reason"] is None
+
+
+def test_every_notice_has_words_in_both_languages() -> None:
+    for code in ("extractive", "generated", "sentences_cut", "quotation_fallback"):
+        assert notice_text(code, "ko") != notice_text(code, "en")
