@@ -25,7 +25,7 @@ from bot.gateway.settings import load_settings
 CONCURRENT_CONVERSATIONS = (1, 8, 32)
 QUESTIONS_PER_LEVEL = 96
 WARM_UP_QUESTIONS = 4
-STAGES = ("mask", "route", "retrieve", "answer", "first token", "total")
+STAGES = ("mask", "route", "retrieve", "answer", "verify", "first token", "total")
 QUESTIONS_FILE = Path(__file__).parent.parent / "tests" / "data" / "sample_questions.jsonl"
 
 
