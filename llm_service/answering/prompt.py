@@ -60,7 +60,8 @@ def render_messages(request: EngineRequest, budget: PromptBudget) -> tuple[Messa
     words = _words()
     asked = _on_one_line(request.question)
     question = f"{words['question_open']}\n{asked}\n\n{words['answer_language'][request.locale]}"
-    room = budget.prompt_tokens - budget.count(words["system"]) - budget.count(question)
+    blanks = budget.count("\n\n") * (len(request.passages) + 2)
+    room = budget.prompt_tokens - budget.count(words["system"]) - budget.count(question) - blanks
     if room < 0:
         raise TooLarge("prompt_too_long", "the question does not fit into the prompt; ask in fewer words")
     passages = _passages_that_fit(request.passages, room, budget.count)
