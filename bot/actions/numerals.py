@@ -76,7 +76,8 @@ def read_amount(text: str) -> int | None:
     english = _ENGLISH_AMOUNT.search(text.lower())
     if english:
         return int(Decimal(english["number"]) * _ENGLISH_UNITS[english["unit"]])
-    match = _AMOUNT.search(text)
+    # 1억 30년 is not 1억 30.
+    match = _AMOUNT.search(_RATE.sub(" ; ", _TERM.sub(" ; ", text)))
     if match is None:
         return None
     # 1억만 is "just 1억".

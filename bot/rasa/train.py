@@ -20,7 +20,8 @@ def train(models: Path) -> bool:
     """Make the archive in `models` current. Returns whether it had to train. Raises TrainingFailed."""
     if is_current(models):
         return False
-    os.environ.update(RASA_TELEMETRY_ENABLED="false", SQLALCHEMY_SILENCE_UBER_WARNING="1")
+    # No cache: what is trained comes from the sources alone, and nothing is left in the working directory.
+    os.environ.update(RASA_TELEMETRY_ENABLED="false", SQLALCHEMY_SILENCE_UBER_WARNING="1", RASA_MAX_CACHE_SIZE="0")
     leave_out_tensorflow()
     # Only now: Rasa looks for TensorFlow while it is imported.
     from rasa.model_training import train as train_model  # noqa: PLC0415

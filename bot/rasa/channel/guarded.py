@@ -55,7 +55,7 @@ class MaskedMessage:
     locale: str
 
 
-class GuardedRest(InputChannel):
+class GuardedRest(InputChannel):  # type: ignore[misc]
     """Rasa's input channel of the gateway, mounted at /webhooks/guarded."""
 
     def __init__(self, token: str) -> None:

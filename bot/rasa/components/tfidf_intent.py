@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from rasa.engine.graph import ExecutionContext, GraphComponent
 from rasa.engine.recipes.default_recipe import DefaultV1Recipe
 from rasa.engine.storage.resource import Resource
@@ -30,7 +31,11 @@ VOCABULARY_FILE = "vocabulary.json"
 WEIGHTS_FILE = "weights.npz"
 RANKING_LENGTH = 10
 
+# How much n-grams never seen in training weaken the evidence of those that were: nonsense has to end unsure.
+UNKNOWN_WEIGHT = 0.3
+
 Counts = Counter[str]
+Numbers = npt.NDArray[Any]
 COUNTERS: tuple[tuple[str, Callable[[str], Counter[str]], int], ...] = (
     # name, counter, least number of utterances an n-gram occurs in
     ("syllables", count_syllable_ngrams, 1),
@@ -43,7 +48,7 @@ class Block:
     """One kind of n-gram: its column for each n-gram and the inverse document frequency of each column."""
 
     columns: dict[str, int]
-    idf: np.ndarray
+    idf: Numbers
 
     @classmethod
     def learn(cls, counted: Sequence[Counts], least_documents: int) -> "Block":
@@ -54,24 +59,24 @@ class Block:
         idf = np.log((1 + len(counted)) / (1 + documents)) + 1
         return cls({ngram: column for column, ngram in enumerate(kept)}, idf)
 
-    def vector(self, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
-        """Columns and values of one utterance: (1 + ln tf) · idf, scaled to length one."""
+    def vector(self, counts: Counts) -> tuple[Numbers, Numbers]:
+        """Columns and values of one utterance: (1 + ln tf) · idf, scaled to length one or, with unknown parts, less."""
         known = [(self.columns[ngram], count) for ngram, count in counts.items() if ngram in self.columns]
         if not known:
             return np.empty(0, dtype=np.int64), np.empty(0)
         columns = np.array([column for column, _ in known], dtype=np.int64)
         values = (1 + np.log([count for _, count in known])) * self.idf[columns]
-        return columns, values / np.linalg.norm(values)
+        unknown = len(counts) - len(known)
+        return columns, values / np.sqrt(values @ values + UNKNOWN_WEIGHT * unknown * self.idf.max() ** 2)
 
 
 @dataclass(frozen=True)
 class IntentModel:
-    """Trained weights. `weights` holds one (n-grams, intents) array per block; `intercepts` one number per intent."""
+    """Trained weights: one (n-grams, intents) array per block. Without intercepts, no evidence favours no intent."""
 
     labels: tuple[str, ...]
     blocks: tuple[Block, ...]
-    weights: tuple[np.ndarray, ...]
-    intercepts: np.ndarray
+    weights: tuple[Numbers, ...]
 
     @classmethod
     def fit(cls, texts: Sequence[str], labels: Sequence[str], strength: float, max_iterations: int) -> "IntentModel":
@@ -82,19 +87,19 @@ class IntentModel:
         )
         matrix = hstack([_matrix(block, counts) for block, counts in zip(blocks, counted, strict=True)]).tocsr()
         regression = LogisticRegression(
-            C=strength, class_weight="balanced", max_iter=max_iterations, tol=1e-3, random_state=0
+            C=strength, class_weight="balanced", fit_intercept=False, max_iter=max_iterations, tol=1e-3, random_state=0
         )
         regression.fit(matrix, list(labels))
         edges = np.cumsum([len(block.columns) for block in blocks])[:-1]
         weights = tuple(
             np.ascontiguousarray(part.T, dtype=np.float32) for part in np.split(regression.coef_, edges, axis=1)
         )
-        return cls(tuple(map(str, regression.classes_)), blocks, weights, regression.intercept_)
+        return cls(tuple(map(str, regression.classes_)), blocks, weights)
 
     def rank(self, text: str) -> list[tuple[str, float]]:
         """Every intent with its probability, the likeliest first."""
         normalised = normalise(text)
-        scores = self.intercepts.copy()
+        scores = np.zeros(len(self.labels))
         for (_, counter, _), block, weights in zip(COUNTERS, self.blocks, self.weights, strict=True):
             columns, values = block.vector(counter(normalised))
             scores += values @ weights[columns]
@@ -109,7 +114,7 @@ class IntentModel:
             "ngrams": {name: list(block.columns) for (name, _, _), block in zip(COUNTERS, self.blocks, strict=True)},
         }
         (directory / VOCABULARY_FILE).write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
-        arrays = {"intercepts": self.intercepts}
+        arrays: dict[str, Numbers] = {}
         for (name, _, _), block, weights in zip(COUNTERS, self.blocks, self.weights, strict=True):
             arrays |= {f"idf_{name}": block.idf, f"weights_{name}": weights}
         np.savez_compressed(directory / WEIGHTS_FILE, **arrays)
@@ -123,7 +128,7 @@ class IntentModel:
                 for name, _, _ in COUNTERS
             )
             weights = tuple(arrays[f"weights_{name}"] for name, _, _ in COUNTERS)
-            return cls(tuple(vocabulary["labels"]), blocks, weights, arrays["intercepts"])
+            return cls(tuple(vocabulary["labels"]), blocks, weights)
 
 
 def _matrix(block: Block, counted: Iterable[Counts]) -> csr_matrix:
@@ -135,7 +140,7 @@ def _matrix(block: Block, counted: Iterable[Counts]) -> csr_matrix:
 
 
 @DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.INTENT_CLASSIFIER, is_trainable=True)
-class TfidfIntentClassifier(IntentClassifier, GraphComponent):
+class TfidfIntentClassifier(IntentClassifier, GraphComponent):  # type: ignore[misc]
     """Rasa's side of the classifier: reads training data, stores the model, writes intents into messages."""
 
     def __init__(
