@@ -34,7 +34,9 @@ def _mixed(r: random.Random, value: str) -> str:
 
 
 def _homoglyph(r: random.Random, value: str) -> str:
-    return _each_digit(value, lambda digit: {"0": r.choice("Oo"), "1": r.choice("lI")}.get(digit, digit) if r.random() < 0.8 else digit)
+    return _each_digit(
+        value, lambda digit: {"0": r.choice("Oo"), "1": r.choice("lI")}.get(digit, digit) if r.random() < 0.8 else digit
+    )
 
 
 def _entity(r: random.Random, value: str) -> str:

@@ -84,7 +84,9 @@ def disguised_set(seed: int = SEED) -> list[Sample]:
     for op, disguise in NAME_DISGUISES.items():
         for _ in range(DISGUISED_TEXTS_PER_CELL):
             shown = disguise(r, PERSONAL["PERSON"](r).text)
-            samples.append(_framed(r.choice(("예금주 {} 확인", "저는 {}입니다", "고객 {}님 방문")), Value(shown, "PERSON"), op))
+            samples.append(
+                _framed(r.choice(("예금주 {} 확인", "저는 {}입니다", "고객 {}님 방문")), Value(shown, "PERSON"), op)
+            )
     return samples
 
 

@@ -141,21 +141,21 @@ class Masker:
 
 def build_masker(data: Path = DEFAULT_DATA) -> Masker:
     """The masker with all recognisers and the bank's data files from `data`. Raises `Misconfigured` if a file is invalid."""
-    names = read_names(data)
+    accounts, names = read_accounts(data), read_names(data)
     recognisers: list[KoreanRecogniser] = [
         ResidentNumberRecogniser(),
         PassportRecogniser(),
         DriverLicenceRecogniser(),
         BusinessNumberRecogniser(),
         CardRecogniser(),
-        AccountRecogniser(read_accounts(data)),
+        AccountRecogniser(accounts),
         PhoneRecogniser(read_phones(data).branch_numbers),
         MailRecogniser(),
         IpRecogniser(),
         VehiclePlateRecogniser(),
         CustomerNumberRecogniser(),
         AddressRecogniser(),
-        PersonRecogniser(names),
+        PersonRecogniser(names, accounts.bank_names),
         ForeignNameRecogniser(names),
         BirthdateRecogniser(),
     ]

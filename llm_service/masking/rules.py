@@ -53,6 +53,7 @@ class AccountRules(BaseModel):
     model_config = ConfigDict(frozen=True)
     shapes: frozenset[tuple[int, ...]]
     context_words: frozenset[str]
+    bank_names: frozenset[str]
 
 
 class PhoneFile(_File):
@@ -103,7 +104,9 @@ def read_accounts(folder: Path = DEFAULT_DATA) -> AccountRules:
     file = _read(folder / "accounts.yaml", AccountFile)
     shapes = {tuple(map(int, shape.split("-"))) for bank in file.banks for shape in bank.shapes}
     names = {name for bank in file.banks for name in bank.names}
-    return AccountRules(shapes=frozenset(shapes), context_words=frozenset(names | file.context_words))
+    return AccountRules(
+        shapes=frozenset(shapes), context_words=frozenset(names | file.context_words), bank_names=frozenset(names)
+    )
 
 
 def read_phones(folder: Path = DEFAULT_DATA) -> PhoneFile:

@@ -191,7 +191,7 @@ def _is_jamo(form: str) -> bool:
 # --- guessed views
 
 _SPOKEN = r"다시|대시|데시|하이픈|하이펀|바|빼기|마이너스|짝대기|작대기|줄|점|쩜|슬래시|콜론|에|의|dash|hyphen|bar|dot"
-_GAP = rf"(?:[^0-9A-Za-z가-힣]{{0,{MAX_SEPARATOR_CHARACTERS}}}|[^0-9A-Za-z가-힣]{{0,2}}(?:{_SPOKEN})[^0-9A-Za-z가-힣]{{0,2}})"
+_GAP = rf"(?:[^0-9A-Za-z가-힣%₩$€℃]{{0,{MAX_SEPARATOR_CHARACTERS}}}|[^0-9A-Za-z가-힣]{{0,2}}(?:{_SPOKEN})[^0-9A-Za-z가-힣]{{0,2}})"
 _DIGIT_RUN = re.compile(rf"[0-9](?:(?!,\s){_GAP}[0-9])+")
 _DATE = re.compile(
     r"(?<![0-9])(?:19|20)[0-9]{2}\s?[-./]\s?[01]?[0-9]\s?[-./]\s?[0-3]?[0-9](?![0-9])|[0-9]{1,2}:[0-9]{2}(?![0-9])"

@@ -6,6 +6,7 @@ unless a unit, a currency, a thing's label or the shape of a time stamp says oth
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from llm_service.masking.korean.recogniser import (
     LIKELY,
@@ -29,7 +30,7 @@ CONTEXT_BEFORE_CHARACTERS, CONTEXT_AFTER_CHARACTERS = 30, 16
 
 _GROUPED = re.compile(r"(?<![0-9A-Za-z-])[0-9]{1,8}(?:\s?[-.·/_~*:]\s?[0-9]{1,8}){1,4}(?![0-9A-Za-z]|[,.][0-9])")
 _SPACED = re.compile(r"(?<![0-9A-Za-z.,-])[0-9]{1,8}(?:[\s-]{1,3}[0-9]{1,8}){1,5}(?![0-9A-Za-z]|[,.][0-9])")
-_BARE = re.compile(r"(?<![0-9A-Za-z.,])[0-9]{10,14}(?![0-9A-Za-z]|[,.][0-9])")
+_BARE = re.compile(r"(?<![0-9A-Za-z.,])[0-9]{10,16}(?![0-9A-Za-z]|[,.][0-9])")
 _TIME_STAMP = re.compile(
     r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:(?:[01][0-9]|2[0-4])(?:[0-5][0-9]){0,2})?"
 )
@@ -56,24 +57,36 @@ class AccountRecogniser(KoreanRecogniser):
     def _grouped(self, view: View) -> Iterator[Finding]:
         for pattern, dashed in ((_GROUPED, True), (_SPACED, False)):
             for match in pattern.finditer(view.text):
-                if score := self._grouped_score(view, match, dashed):
-                    yield finding("KR_BANK_ACCOUNT", view, match.start(), match.end(), score)
+                if found := self._grouped_number(view, match, dashed=dashed):
+                    end, score = found
+                    yield finding("KR_BANK_ACCOUNT", view, match.start(), end, score)
 
-    def _grouped_score(self, view: View, match: re.Match[str], dashed: bool) -> float:
-        groups = re.findall(r"[0-9]+", match.group())
-        total = sum(map(len, groups))
-        if (
-            not MIN_DIGITS <= total <= MAX_DIGITS
-            or _DATE_INSIDE.search(match.group())
-            or names_a_thing(view, match.start())
-        ):
-            return 0.0
-        known = tuple(map(len, groups)) in self._shapes and total > MIN_DIGITS - 1
-        in_context = self._in_context(view, match)
-        uniform_dashes = dashed and match.group().count("-") == len(groups) - 1
-        if known and uniform_dashes:
-            return STRONG if in_context else LIKELY
-        return LIKELY if in_context and not is_amount(view, match.start(), match.end()) else 0.0
+    def _grouped_number(self, view: View, match: re.Match[str], *, dashed: bool) -> tuple[int, float] | None:
+        """(end, score) of the account in a run of digit groups: a known shape it begins with, else in context all of it."""
+        if _DATE_INSIDE.search(match.group()) or names_a_thing(view, match.start()):
+            return None
+        groups = list(re.finditer(r"[0-9]+", match.group()))
+        lengths = tuple(len(group.group()) for group in groups)
+        for count in range(len(groups), 1, -1):
+            end = match.start() + groups[count - 1].end()
+            if (
+                lengths[:count] in self._shapes
+                and sum(lengths[:count]) >= MIN_DIGITS
+                and not is_amount(view, match.start(), end)
+            ):
+                uniform = (
+                    len(
+                        {
+                            view.text[a.end() + match.start() : b.start() + match.start()]
+                            for a, b in pairwise(groups[:count])
+                        }
+                    )
+                    == 1
+                )
+                if uniform or self._in_context(view, match):
+                    return end, STRONG if dashed else LIKELY
+        whole = MIN_DIGITS <= sum(lengths) <= MAX_DIGITS and not is_amount(view, match.start(), match.end())
+        return (match.end(), LIKELY) if whole and self._in_context(view, match) else None
 
     def _bare_score(self, view: View, match: re.Match[str]) -> float:
         if is_amount(view, match.start(), match.end()):
@@ -82,6 +95,8 @@ class AccountRecogniser(KoreanRecogniser):
             return 0.0
         if self._in_context(view, match):
             return LIKELY
+        if len(match.group()) > MAX_BARE_DIGITS:
+            return 0.0
         return 0.0 if view.guessed or _TIME_STAMP.fullmatch(match.group()) else POSSIBLE
 
     def _in_context(self, view: View, match: re.Match[str]) -> bool:

@@ -18,7 +18,7 @@ from llm_service.masking.language import Reading
 from llm_service.masking.views import View
 
 _NUMBER = re.compile(
-    r"(?<![0-9-])(?P<number>[1-9][0-9]{2}(?P<gap>[\s.·/_-]{0,3})[0-9]{2}[\s.·/_-]{0,3}[0-9]{5})(?![0-9]|-[0-9])"
+    r"(?<![0-9A-Za-z-])(?P<number>[1-9][0-9]{2}(?P<gap>[\s.·/_-]{0,3})[0-9]{2}[\s.·/_-]{0,3}[0-9]{5})(?![0-9]|-[0-9])"
 )
 _LABEL = re.compile(r"사업자|BRN|business", re.IGNORECASE)
 _WEIGHTS = (1, 3, 7, 1, 3, 7, 1, 3, 5)

@@ -34,7 +34,9 @@ _PARTICLES = re.compile(rf"{_PARTICLE}{{1,3}}(?![가-힣])|(?:입니다|인데|�
 INTRODUCTION_BEFORE = re.compile(r"(?:^|[^가-힣])(?:저는|저|제가|나는|나|내가|전|난|여기는|여기|본인은)\s{0,2}$")
 INTRODUCTION_BEHIND = re.compile(r"(?:이?라고|입니다|인데|이에요|예요|이고|이며|이요|임)")
 _SENTENCE_START = re.compile(r"(?:^|하세요[.!,]?|니다[.!,]?|[.!?\n])\s?$")
-_NUMBER_BEHIND = re.compile(r"\s?[(,/:|\-\[]?\s?[0-9(+][0-9() -]{5}")
+_NUMBER_BEHIND = re.compile(
+    r"\s?[(,/:|\-\[]?\s?(?:[0-9(+][0-9() -]{5}|(?:19|20)?[0-9]{2}\s?[년.]\s?[01]?[0-9]\s?[월.])"
+)
 _NUMBER_BEFORE = re.compile(r"[0-9]{4}[)]?[ /,]{1,2}$")
 _SPACED_NAME = re.compile(
     r"(?<![가-힣])(?P<surname>[가-힣])(?P<gap>[ .·ㆍ_*/,-]{1,2}|\n)(?P<first>[가-힣])(?P<gap2>[ .·ㆍ_*/,-]{1,2}|\n)(?P<last>[가-힣])(?P<behind>[가-힣]{0,6})"
@@ -57,9 +59,10 @@ class Candidate:
 class PersonRecogniser(KoreanRecogniser):
     TYPES = ("PERSON",)
 
-    def __init__(self, names: NameFile) -> None:
+    def __init__(self, names: NameFile, organisations: frozenset[str] = frozenset()) -> None:
         super().__init__()
         self._names = names
+        self._not_persons = names.not_persons | organisations
         short = {label for label in names.labels if len(label) == 1}
         long = names.labels - short
         self._label_before = re.compile(
@@ -117,22 +120,20 @@ class PersonRecogniser(KoreanRecogniser):
         head = text[max(0, start - 16) : start]
         label = self._label_before.search(head) is not None
         number = bool(_NUMBER_BEHIND.match(behind) or _NUMBER_BEFORE.search(head))
-        cued = label or honorific or number
         listed = text[stretch.given_start : end] in self._names.given_names
-        points = STANDS_FREE + form_points(text, stretch, inside, cued=cued, listed=listed)
+        points = STANDS_FREE + form_points(text, stretch, inside, cued=label or honorific, listed=listed)
         points += self._given_points(text[start : stretch.given_start], text[stretch.given_start : end], behind)
         points += LABEL * label + HONORIFIC * honorific + LABEL_AND_HONORIFIC * (label and honorific)
         points += BESIDE_A_NUMBER * number + self._weaker_cues(head, behind, label=label, honorific=honorific)
         if end - start == 2:
             introduced = INTRODUCTION_BEFORE.search(head[-8:]) is not None
-            points += TWO_SYLLABLES if cued or introduced else TWO_SYLLABLES_ALONE
+            points += TWO_SYLLABLES if label or honorific or number or introduced else TWO_SYLLABLES_ALONE
         return points
 
     def _is_no_name(self, text: str, stretch: Stretch) -> bool:
         value = text[stretch.start : stretch.end]
-        no_persons = self._names.not_persons
         rest_of_run = text[stretch.start : min(stretch.run_end, stretch.start + LONGEST_WORD_CHARACTERS)]
-        return value in no_persons or rest_of_run in no_persons or bool(_NUMERAL.fullmatch(value))
+        return value in self._not_persons or rest_of_run in self._not_persons or bool(_NUMERAL.fullmatch(value))
 
     def _may_end(self, stretch: Stretch, behind: str) -> bool:
         """Whether what follows in the same run of Hangul can follow a name."""

@@ -24,7 +24,7 @@ _NUMBER = re.compile(
     rf"(?<![0-9])(?:(?P<country>\(?(?:\+|00)?\s?82\)?{_GAP}\(?0?\)?)|(?:\((?=0[0-9]{{1,3}}\)))?(?P<trunk>0))"
     rf"(?:(?P<mobile>1[016789])\)?{_GAP}[0-9]{{3,4}}{_GAP}[0-9]{{4}}"
     rf"|(?P<virtual>70|50[2-8])\)?{_GAP}[0-9]{{3,4}}{_GAP}[0-9]{{4}}"
-    rf"|(?P<area>2|3[1-3]|4[1-4]|5[1-5]|6[1-4])\)?(?P<area_gap>{_GAP})[0-9]{{3,4}}(?P<second_gap>{_GAP})[0-9]{{4}})(?![0-9])"
+    rf"|(?P<area>2|3[1-3]|4[1-4]|5[1-5]|6[1-4])\)?{_GAP}[0-9]{{3,4}}{_GAP}[0-9]{{4}})(?![0-9])"
 )
 
 
@@ -52,5 +52,5 @@ class PhoneRecogniser(KoreanRecogniser):
             national = digits
         if national in self._branch_numbers:
             return False
-        bare_landline = match["area"] is not None and not match["area_gap"]
+        bare_landline = match["area"] is not None and match.group().isdigit()
         return not (bare_landline and match["area"] == "2" and names_a_thing(view, match.start()))
