@@ -46,8 +46,9 @@ _PART = rf"{_NUMBER}(?:[천백십]\d*){{0,3}}"
 AMOUNT = re.compile(rf"(?<![제\d.,조억만천백십])(?<!제\s)(?=\d)((?:{_PART}\s?[조억만]\s?){{0,3}}(?:{_PART})?)\s?원")
 _AMOUNT_PART = re.compile(rf"({_PART})\s*([조억만]?)")
 _AMOUNT_DIGITS = re.compile(r"([\d.,]*)([천백십]?)")
-ARTICLE = re.compile(r"제?\s?(?<!\d)(\d+)\s?조(?![원\d])(?:\s?의\s?(\d+)(?![\d.,]*[%년월일주회개원인명배천백만억]))?")
+ARTICLE = re.compile(r"제?\s?(?<!\d)(\d{1,4})\s?조(?!\s?원|\d)(?:\s?의\s?(\d{1,4})(?![\d.,]*[%년월일주회개원인명배천백만억]))?")
 RATE = re.compile(rf"({_NUMBER})\s?(?:%|퍼센트|프로)")
+MAXIMUM_NUMBER_CHARACTERS = 40
 UNITS = {"": 1, "십": 10, "백": 100, "천": 1000, "만": 10**4, "억": 10**8, "조": 10**12}
 
 Scalar = TypeVar("Scalar", np.uint32, np.float32)
@@ -292,11 +293,12 @@ def term_id(term: str) -> int:
 def normalised_numbers(text: str) -> Iterator[str]:
     """Amounts, articles and rates in one spelling: 7천만원 and 70,000,000원 are both `70000000원`."""
     for match in AMOUNT.finditer(text):
-        if match.group(1).strip():
+        if 0 < len(match.group(1).strip()) <= MAXIMUM_NUMBER_CHARACTERS:
             yield f"{won(match.group(1))}원"
     yield from articles_of(text)
     for match in RATE.finditer(text):
-        yield f"{float(match.group(1).replace(',', '')):g}%"
+        if len(match.group(1)) <= MAXIMUM_NUMBER_CHARACTERS:
+            yield f"{float(match.group(1).replace(',', '')):g}%"
 
 
 def articles_of(text: str) -> Iterator[str]:

@@ -25,6 +25,7 @@ from llm_service.retrieval.index import (
 )
 
 COLLECTION_PREFIX = "haechi-"
+SERVER_TIMEOUT_SECONDS = 10
 PAYLOAD_INDEXES = {
     "audience": models.PayloadSchemaType.KEYWORD,
     "document_id": models.PayloadSchemaType.INTEGER,
@@ -38,6 +39,11 @@ class ServerIndexes:
 
     def __init__(self, client: QdrantClient) -> None:
         self._client = client
+
+    @classmethod
+    def connect(cls, url: str, api_key: str = "") -> "ServerIndexes":
+        """Generations on the server at this URL; nothing is sent before the first call."""
+        return cls(QdrantClient(url=url, api_key=api_key or None, timeout=SERVER_TIMEOUT_SECONDS))
 
     def create(self, name: str) -> VectorIndex:
         collection = COLLECTION_PREFIX + name

@@ -1,0 +1,176 @@
+"""What every vector index promises: Qdrant Edge, and the server adapter.
+
+No Qdrant server comes with this repository: qdrant-client's local mode stands in for one, in Python, so these tests say
+nothing of a server's speed or durability. With HAECHI_TEST_QDRANT_URL they run against a real server as well.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from qdrant_client import QdrantClient
+
+from llm_service.retrieval.candidate import Audience, Entitlement
+from llm_service.retrieval.edge import EdgeIndexes
+from llm_service.retrieval.index import IndexPoint, VectorIndex, VectorIndexes
+from llm_service.retrieval.server import ServerIndexes
+from llm_service.store.models import OPEN_END
+
+TODAY = date(2026, 11, 21)
+LONG_AGO = date(2000, 1, 1)
+CUSTOMER = Entitlement("customer", TODAY)
+STAFF = Entitlement("staff", TODAY)
+SERVER_URL = os.environ.get("HAECHI_TEST_QDRANT_URL", "")
+TERM, OTHER_TERM, RARE_TERM, GRAM = 1, 2, 4_294_967_295, 7
+
+
+@pytest.fixture(params=["edge", "server-stand-in", *(["server"] if SERVER_URL else [])])
+def indexes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorIndexes]:
+    if request.param == "edge":
+        opened: VectorIndexes = EdgeIndexes(tmp_path / "index")
+    elif request.param == "server":
+        opened = ServerIndexes.connect(SERVER_URL)
+    else:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Payload indexes have no effect in the local Qdrant")
+            yield ServerIndexes(QdrantClient(":memory:"))
+        return
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def index(indexes: VectorIndexes) -> Iterator[VectorIndex]:
+    created = indexes.create("test")
+    yield created
+    created.close()
+    indexes.drop("test")
+
+
+def point(
+    passage_id: int,
+    terms: dict[int, float],
+    audience: tuple[Audience, ...] = ("customer", "staff"),
+    in_force: tuple[date, date] = (LONG_AGO, OPEN_END),
+    document_id: int = 1,
+) -> IndexPoint:
+    vector = (list(terms), list(terms.values()))
+    return IndexPoint(passage_id, document_id, audience, *in_force, {"kiwi": vector, "char": ([GRAM], [0.1])})
+
+
+def found(index: VectorIndex, entitlement: Entitlement, term: int = TERM, limit: int = 10) -> list[int]:
+    return [hit.passage_id for hit in index.search({"kiwi": ([term], [1.0])}, entitlement, limit)]
+
+
+def test_the_passage_with_the_greater_weight_comes_first(index: VectorIndex) -> None:
+    index.upsert([point(1, {TERM: 0.5}), point(2, {TERM: 2.0}), point(3, {OTHER_TERM: 9.0})])
+    assert found(index, CUSTOMER) == [2, 1]
+
+
+def test_term_ids_use_all_of_32_bits(index: VectorIndex) -> None:
+    index.upsert([point(1, {RARE_TERM: 1.0})])
+    assert found(index, CUSTOMER, RARE_TERM) == [1]
+
+
+def test_a_customer_finds_no_staff_passage(index: VectorIndex) -> None:
+    index.upsert([point(1, {TERM: 1.0}, ("staff",)), point(2, {TERM: 1.0}, ("customer", "staff"))])
+    assert found(index, CUSTOMER) == [2]
+    assert sorted(found(index, STAFF)) == [1, 2]
+
+
+def test_better_staff_passages_do_not_push_out_the_customers(index: VectorIndex) -> None:
+    index.upsert([point(number, {TERM: 5.0}, ("staff",)) for number in range(1, 301)])
+    index.upsert([point(number, {TERM: 0.1}, ("customer",)) for number in range(301, 306)])
+    assert sorted(found(index, CUSTOMER)) == [301, 302, 303, 304, 305]
+
+
+def test_a_passage_is_found_from_its_first_day_until_the_day_before_its_last(index: VectorIndex) -> None:
+    first, end = date(2026, 1, 1), date(2026, 7, 1)
+    index.upsert([point(1, {TERM: 1.0}, in_force=(first, end))])
+    days = [first - timedelta(days=1), first, end - timedelta(days=1), end]
+    assert [found(index, Entitlement("customer", day)) for day in days] == [[], [1], [1], []]
+
+
+def test_editions_of_one_text_answer_for_their_own_time(index: VectorIndex) -> None:
+    change = date(2025, 9, 1)
+    index.upsert(
+        [point(1, {TERM: 1.0}, in_force=(LONG_AGO, change)), point(2, {TERM: 1.0}, in_force=(change, OPEN_END))]
+    )
+    assert found(index, Entitlement("customer", date(2025, 8, 31))) == [1]
+    assert found(index, Entitlement("customer", change)) == [2]
+
+
+def test_an_upsert_replaces_a_passage_and_who_may_see_it(index: VectorIndex) -> None:
+    index.upsert([point(1, {TERM: 1.0})])
+    index.upsert([point(1, {OTHER_TERM: 1.0}, ("staff",))])
+    assert index.count() == 1
+    assert found(index, STAFF) == []
+    assert found(index, STAFF, OTHER_TERM) == [1]
+    assert found(index, CUSTOMER, OTHER_TERM) == []
+
+
+def test_deleting_a_document_removes_its_passages_only(index: VectorIndex) -> None:
+    index.upsert([point(1, {TERM: 1.0}, document_id=1), point(2, {TERM: 1.0}, document_id=2)])
+    index.delete_documents([1, 99])
+    assert found(index, CUSTOMER) == [2]
+    assert index.count() == 1
+
+
+def test_deleting_passages_removes_these_only(index: VectorIndex) -> None:
+    index.upsert([point(1, {TERM: 1.0}), point(2, {TERM: 1.0})])
+    index.delete_passages([2, 99])
+    assert found(index, CUSTOMER) == [1]
+
+
+def test_the_two_vectors_are_fused(index: VectorIndex) -> None:
+    both = IndexPoint(1, 1, ("customer",), LONG_AGO, OPEN_END, {"kiwi": ([TERM], [1.0]), "char": ([GRAM], [1.0])})
+    only_kiwi = IndexPoint(2, 1, ("customer",), LONG_AGO, OPEN_END, {"kiwi": ([TERM], [1.1]), "char": ([8], [1.0])})
+    index.upsert([only_kiwi, both])
+    hits = index.search({"kiwi": ([TERM], [1.0]), "char": ([GRAM], [1.0])}, CUSTOMER, 10)
+    assert [hit.passage_id for hit in hits] == [1, 2]
+    assert hits[0].score > hits[1].score
+
+
+def test_the_top_score_is_the_inner_product_within_the_entitlement(index: VectorIndex) -> None:
+    index.upsert([point(1, {TERM: 2.0, OTHER_TERM: 1.0}), point(2, {TERM: 9.0}, ("staff",))])
+    question = ([TERM, OTHER_TERM], [3.0, 0.5])
+    assert index.top_score("kiwi", question, CUSTOMER) == pytest.approx(6.5)
+    assert index.top_score("kiwi", question, STAFF) == pytest.approx(27.0)
+
+
+def test_an_empty_question_finds_nothing(index: VectorIndex) -> None:
+    index.upsert([point(1, {TERM: 1.0})])
+    assert index.search({"kiwi": ([], []), "char": ([], [])}, CUSTOMER, 10) == []
+    assert index.top_score("kiwi", ([], []), CUSTOMER) == 0
+
+
+def test_an_empty_index_finds_nothing(index: VectorIndex) -> None:
+    assert index.count() == 0
+    assert found(index, CUSTOMER) == []
+    assert index.top_score("kiwi", ([TERM], [1.0]), CUSTOMER) == 0
+
+
+def test_a_generation_that_was_never_created_does_not_open(indexes: VectorIndexes) -> None:
+    assert indexes.open("absent") is None
+
+
+def test_creating_a_generation_again_starts_it_empty(indexes: VectorIndexes) -> None:
+    first = indexes.create("again")
+    first.upsert([point(1, {TERM: 1.0})])
+    first.flush()
+    first.close()
+    second = indexes.create("again")
+    assert second.count() == 0
+    second.close()
+    indexes.drop("again")
+
+
+def test_a_dropped_generation_is_gone(indexes: VectorIndexes) -> None:
+    indexes.create("old").close()
+    assert "old" in indexes.names()
+    indexes.drop("old")
+    assert "old" not in indexes.names()
+    assert indexes.open("old") is None
