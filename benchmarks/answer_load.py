@@ -1,6 +1,7 @@
 """How long a question takes, stage by stage, at 1, 8 and 32 conversations at once, against the running platform.
 
-Every conversation asks its questions one after another; every answer is read to its end. `make bench-answer` runs it.
+So many askers ask one question after another, each question in a conversation of its own (an open form would take the
+next question for a value), and every answer is read to its end. `make bench-answer` runs it.
 """
 
 import argparse
@@ -14,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from pathlib import Path
-from uuid import uuid4
 
 from rich.console import Console
 from rich.table import Table
@@ -93,10 +93,9 @@ async def _level(gateway: GatewayClient, questions: Sequence[str], conversations
 async def _ask_all(
     gateway: GatewayClient, questions: Sequence[str], answers: list[GatewayAnswer], failed: list[str]
 ) -> None:
-    conversation = str(uuid4())
     for question in questions:
         try:
-            answers.append(await gateway.ask(question, audience="staff", conversation=conversation))
+            answers.append(await gateway.ask(question, audience="staff"))
         except GatewayError as error:
             failed.append(error.code)
 

@@ -163,7 +163,7 @@ def _opened(
     reply: str | None = None,
     follow_up: str = "",
 ) -> OpenTurn:
-    timings = dict(accepted.timings)
+    timings = {stage: round(milliseconds, 3) for stage, milliseconds in accepted.timings.items()}
     if decision.route.milliseconds:
         timings["route"] = decision.route.milliseconds
     return OpenTurn(
@@ -215,6 +215,7 @@ def _completed(opened: OpenTurn, event: StreamEvent, first_token: float) -> Chat
             gateway = {"first_token": first_token} if first_token else {}
             timings = {**event.data["timings"], **opened.timings, **gateway}
             timings["total"] = _milliseconds_since(opened.started)
+            timings = {stage: round(milliseconds, 3) for stage, milliseconds in timings.items()}
             return ChatEvent(event.id, "done", {**event.data, "intent": opened.intent, "timings": timings})
         case "error":
             return ChatEvent(event.id, "error", error_body(event.data["code"]))

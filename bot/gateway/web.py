@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bot.gateway.errors import Declined
 from bot.gateway.question import check_question
 from bot.gateway.rate_limit import RateLimit
+from bot.gateway.restore import Restorer
 from bot.gateway.routing import Router
 from bot.gateway.sessions import Person, Sessions
 from bot.gateway.settings import GatewaySettings
@@ -128,7 +129,11 @@ async def chat(
 ) -> AsyncIterator[ServerSentEvent]:
     """One question's events. The same `message_id` again, with Last-Event-ID, goes on where the reader was cut off."""
     handle = parts.sessions.turn_handle(opened.turn, person.user)
-    async for event in parts.turns.stream(opened, last_event_id):
+    events = parts.turns.stream(opened, last_event_id)
+    if not person.is_service:
+        # What a service shows where is not known here; a guest's stream is seen by the guest alone.
+        events = Restorer(parts.llm_service, opened.turn.conversation_id, person.user).restored(events)
+    async for event in events:
         yield _sent(event, handle)
 
 
