@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.altered_answers import Case, altered_answers
+from benchmarks.corpora import statutes
+from benchmarks.mechanical_alterations import mechanical_alterations
 from llm_service.answering.story import AnswerStory, Finished, Question
 from llm_service.answering.verify import Verifier
 from llm_service.masked import MaskedText
@@ -34,6 +36,8 @@ TESTS = Path(__file__).parent.parent / "tests" / "data"
 SAMPLES = Path(__file__).parent.parent / "samples"
 # The day after the newest edition among the statutes comes into force; every edition of `current/` holds then.
 AS_OF = date(2026, 12, 18)
+MECHANICAL_PASSAGES = 1000
+NUMBER_KINDS = frozenset(("digit", "unit", "article", "date", "phone"))
 Returned = TypeVar("Returned")
 
 
@@ -78,6 +82,8 @@ def main() -> None:
     _print_answers(console, outcomes)
     _print_latency(console, [outcome for found in outcomes.values() for outcome in found])
     _print_verifier(console)
+    if (arguments.statutes / "current").is_dir():
+        _print_mechanical(console, arguments.statutes / "current", arguments.seed)
     if arguments.verbose:
         _print_each(console, outcomes)
 
@@ -87,6 +93,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--statutes", type=Path, default=Path("../shared/data/statutes"))
     parser.add_argument("--home", type=Path, help="keep the index here and use it again")
     parser.add_argument("--threshold", type=float, default=Settings.model_fields["refusal_threshold"].default)
+    parser.add_argument("--seed", type=int, default=2026, help="draws the passages that are altered by machine")
     parser.add_argument("--verbose", action="store_true", help="print every question with its answer")
     return parser.parse_args()
 
@@ -97,23 +104,23 @@ def _create_tables(settings: Settings) -> None:
     database.dispose()
 
 
-def _ingest(embedded: Embedded, statutes: Path) -> None:
-    if (statutes / "current").is_dir():
-        embedded.ingest.ingest_directory(statutes / "current", audience=["staff", "customer"])
+def _ingest(embedded: Embedded, folder: Path) -> None:
+    if (folder / "current").is_dir():
+        embedded.ingest.ingest_directory(folder / "current", audience=["staff", "customer"])
     embedded.ingest.ingest_directory(SAMPLES)
 
 
-def _question_sets(statutes: Path) -> dict[str, list[Asked]]:
+def _question_sets(folder: Path) -> dict[str, list[Asked]]:
     """Every set that is at hand; the ones that need the statutes are left out where these are not."""
     found = {
         "sample documents": TESTS / "sample_questions.jsonl",
         "not in any document": TESTS / "unanswerable_questions.jsonl",
     }
-    if (statutes / "current").is_dir():
+    if (folder / "current").is_dir():
         found |= {
-            "statutes, dev": statutes / "questions.dev.jsonl",
+            "statutes, dev": folder / "questions.dev.jsonl",
             "statutes, own": TESTS / "statute_questions.jsonl",
-            "not in the statutes, dev": statutes / "unanswerable.dev.jsonl",
+            "not in the statutes, dev": folder / "unanswerable.dev.jsonl",
         }
     return {name: list(_questions(path)) for name, path in found.items() if path.exists()}
 
@@ -210,7 +217,18 @@ def _print_verifier(console: Console) -> None:
     console.print(table)
 
 
-NUMBER_KINDS = frozenset(("digit", "unit", "article", "date", "phone"))
+def _print_mechanical(console: Console, statutes_folder: Path, seed: int) -> None:
+    parts = [part for found in statutes(statutes_folder).values() for part in found]
+    verifier = Verifier()
+    seen, stopped = Counter[str](), Counter[str]()
+    for alteration in mechanical_alterations(parts, MECHANICAL_PASSAGES, seed):
+        verdicts = verifier.check(f"{alteration.sentence} [1]", [alteration.passage], "")
+        seen[alteration.kind] += 1
+        stopped[alteration.kind] += not all(verdict.passed for verdict in verdicts)
+    table = Table("what was altered by machine", "sentences", "stopped", title=f"Verifier, drawn by seed {seed}")
+    for kind, number in sorted(seen.items()):
+        table.add_row("nothing (false alarms)" if kind == "none" else kind, str(number), _share(stopped[kind], number))
+    console.print(table)
 
 
 def _total(seen: Counter[str], caught: Counter[str], kinds: Sequence[str]) -> tuple[str, str]:
