@@ -129,7 +129,7 @@ def _print(levels: list[Level]) -> None:
         answered = sum(level.states.values())
         rate = f"{answered / level.seconds:.1f}"
         table.add_row(str(level.conversations), *cells, rate, str(sum(level.failed.values())))
-    Console(width=140).print(table)
+    Console(width=170).print(table)
 
 
 def _arguments() -> argparse.Namespace:
