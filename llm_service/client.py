@@ -17,6 +17,25 @@ Locale = Literal["ko", "en"]
 Verdict = Literal["up", "down"]
 EventName = Literal["sources", "notice", "token", "done", "error"]
 
+PLACEHOLDER_TYPES: Final = (
+    "PERSON",
+    "KR_RRN",
+    "KR_FRN",
+    "KR_PASSPORT",
+    "KR_DRIVER_LICENSE",
+    "KR_BRN",
+    "CREDIT_CARD",
+    "KR_BANK_ACCOUNT",
+    "PHONE",
+    "EMAIL",
+    "ADDRESS",
+    "BIRTHDATE",
+    "IP",
+    "VEHICLE_PLATE",
+    "CUSTOMER_ID",
+)
+"""The types in the placeholders `<TYPE_n>` of masked texts; a test holds them to those of `llm_service.masking`."""
+
 CONVERSATION_HEADER: Final = "X-Haechi-Conversation"
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 CALL_TIMEOUT_SECONDS: Final = 10.0

@@ -94,7 +94,7 @@ def entries_by_key(session: Session) -> dict[str, int]:
     """How many entries each key id has."""
     with _reached():
         statement = select(VaultEntry.key_id, func.count()).group_by(VaultEntry.key_id)
-        return dict(session.execute(statement).tuples().all())
+        return dict(session.execute(statement).all())
 
 
 def add_mentions(session: Session, conversation_id: str, mention_keys: Collection[str]) -> None:
