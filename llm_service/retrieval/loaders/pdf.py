@@ -6,9 +6,10 @@ A page without text is a scan: it is named in the notes, and a file of nothing b
 import ctypes
 import io
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pdfplumber
@@ -29,6 +30,16 @@ MIN_REPEATING_PAGES = 3
 REPEATING_SHARE = 0.6
 MAX_OBJECTS_LOOKED_AT = 20_000
 
+FULL_LINE_SHARE = 0.85
+SPACED_LINES_SHARE = 0.2
+MIN_WRAPPING_WIDTH = 40
+"""Columns, a Hangul syllable counting as two: narrower text is a list or a form, not running text."""
+
+_ENDS_SENTENCE = re.compile(r"[.!?:;。](?:[\])」』”\"']|\s)*$")
+_OPENS = re.compile(
+    r"[①-⑳㉑-㉟㊱-㊿❶-❿•·∙○●◎□■◇◆▶▷◦▪※☞*\-–—○ㅇ]|\(?\d{1,3}[.)](?!\d)|\(?[가-하][.)]|[Ⅰ-Ⅻⅰ-ⅻ]|[QA][.:]"
+    r"|제\d+(?:조|장|절|관|편)|부\s?칙|[\[<【]"
+)
 _PAGE_NUMBER = re.compile(
     r"[-–—\s]*(?:p\.?\s*|page\s*|쪽\s*)?\d{1,4}(?:\s*(?:/|of)\s*\d{1,4})?(?:\s*쪽)?[-–—\s]*", re.IGNORECASE
 )
@@ -58,7 +69,7 @@ def load(content: bytes) -> LoadedDocument:
         raise UnreadableDocument("needs_ocr")
     notes += [f"page_needs_ocr:{page.number}" for page in pages if page.is_scan]
     repeating = _repeating_edges(pages)
-    blocks = [block for page in pages for block in _without_edges(page.blocks, repeating)]
+    blocks = [block for page in pages for block in unwrapped(list(_without_edges(page.blocks, repeating)))]
     return LoadedDocument("pdf", tuple(blocks), notes=tuple(notes))
 
 
@@ -158,7 +169,8 @@ def _lines(text: str) -> Iterator[str]:
     for line in text.replace("￾", "").replace("\x02", "").splitlines():
         cleaned = " ".join(line.split())
         if cleaned:
-            yield _SPACED_ARTICLE.sub(_close_up, cleaned)
+            # The blank at the end of a line tells that it was wrapped between words; `unwrapped` needs it.
+            yield _SPACED_ARTICLE.sub(_close_up, cleaned) + (" " if line[-1:].isspace() else "")
 
 
 def _close_up(match: re.Match[str]) -> str:
@@ -180,11 +192,39 @@ def _without_edges(blocks: list[Block], repeating: set[str]) -> Iterator[Block]:
     for position, block in enumerate(blocks):
         at_edge = position < EDGE_LINES or position > last - EDGE_LINES
         furniture = _edge_key(block.text) in repeating or (
-            position in {0, last} and _PAGE_NUMBER.fullmatch(block.text) is not None
+            position in {0, last} and _PAGE_NUMBER.fullmatch(block.text.strip()) is not None
         )
         if not (at_edge and furniture and block.kind == "paragraph"):
             yield block
 
 
 def _edge_key(line: str) -> str:
-    return re.sub(r"\d+", "#", line)
+    return re.sub(r"\d+", "#", line.strip())
+
+
+def unwrapped(lines: list[Block]) -> list[Block]:
+    """The lines of a page with wrapped ones joined to the paragraphs they were.
+
+    A line is wrapped if it is about as wide as the page's widest, ends no sentence, and the next one opens nothing.
+    Korean is wrapped within words by some programs and between words by others: where full lines of a page end in
+    blanks, a line without one was cut within a word.
+    """
+    widest = max((_width(line.text) for line in lines if line.kind == "paragraph"), default=0)
+    is_full = [line.kind == "paragraph" and _width(line.text) >= FULL_LINE_SHARE * widest for line in lines]
+    spaced = sum(full and line.text.endswith(" ") for full, line in zip(is_full, lines, strict=True))
+    keeps_blanks = spaced >= SPACED_LINES_SHARE * max(sum(is_full), 1)
+    joined: list[Block] = []
+    continues = False
+    for line, full in zip(lines, is_full, strict=True):
+        text = line.text
+        if continues and line.kind == "paragraph" and not _OPENS.match(text):
+            before = joined.pop().text
+            glue = "" if keeps_blanks or before.endswith(" ") else " "
+            text = f"{before}{glue}{text}"
+        joined.append(replace(line, text=text))
+        continues = full and widest >= MIN_WRAPPING_WIDTH and not _ENDS_SENTENCE.search(text)
+    return [replace(line, text=line.text.strip()) for line in joined]
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text.rstrip())

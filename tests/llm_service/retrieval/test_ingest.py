@@ -456,7 +456,7 @@ ingest.ingest_directory(Path(sys.argv[2]), progress=lambda done: print(done.repo
 def test_a_killed_ingest_keeps_what_it_reported_and_goes_on_where_it_was(
     ingest: Ingest, database_url: str, tmp_path: Path, stored: Callable[[], list[StoredDocument]]
 ) -> None:
-    files = {f"{number:03}.txt": (f"문서 {number}입니다. " * 300).encode() for number in range(60)}
+    files = {f"{number:03}.txt": (f"문서 {number}입니다. " * 100).encode() for number in range(40)}
     root = folder(tmp_path / "in", files)
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED_INGEST, database_url, str(root)],

@@ -19,6 +19,7 @@ from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import SimpleDocTemplate, Table, TableStyle
 
+from llm_service.retrieval.loaders import pdf
 from llm_service.retrieval.loaders.content import Block, LoadedDocument
 from llm_service.retrieval.loaders.isolation import IsolatedParser
 
@@ -402,3 +403,48 @@ def test_a_scanned_page_among_others_is_noted(parser: IsolatedParser) -> None:
     canvas.save()
     document = parser.parse("a.pdf", buffer.getvalue())
     assert document.notes == ("page_needs_ocr:2",)
+
+
+def lines_as_blocks(*lines: str) -> list[Block]:
+    return [Block("paragraph", line, page=1) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("lines", "paragraphs"),
+    [
+        (  # full lines that end in a blank were wrapped between words, the one without was wrapped within one
+            (
+                "은행은 거래하는 사람의 실지명의로 거래하여야 하며 이를 ",
+                "확인하기 위하여 실명확인증표를 보여 줄 것을 요구할 수 있",
+                "습니다.",
+                "다음 문단입니다.",
+            ),
+            (
+                "은행은 거래하는 사람의 실지명의로 거래하여야 하며 이를 "
+                "확인하기 위하여 실명확인증표를 보여 줄 것을 요구할 수 있습니다.",
+                "다음 문단입니다.",
+            ),
+        ),
+        (  # without any such blank a wrap is taken to be between words
+            ("은행은 거래하는 사람의 실지명의로 거래하여야 하며 이를", "확인하여야 합니다."),
+            ("은행은 거래하는 사람의 실지명의로 거래하여야 하며 이를 확인하여야 합니다.",),
+        ),
+        (  # a line that opens an item or an article is no continuation
+            (
+                "은행은 거래하는 사람의 실지명의로 거래하여야 하며 이를",
+                "1. 확인한다",
+                "② 기록한다",
+                "제3조(보존) 보존한다",
+            ),
+            (
+                "은행은 거래하는 사람의 실지명의로 거래하여야 하며 이를",
+                "1. 확인한다",
+                "② 기록한다",
+                "제3조(보존) 보존한다",
+            ),
+        ),
+        (("짧은 줄", "목록의 줄"), ("짧은 줄", "목록의 줄")),
+    ],
+)
+def test_wrapped_lines_of_a_page_become_paragraphs(lines: tuple[str, ...], paragraphs: tuple[str, ...]) -> None:
+    assert [block.text for block in pdf.unwrapped(lines_as_blocks(*lines))] == list(paragraphs)
