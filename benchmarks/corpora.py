@@ -1,28 +1,31 @@
-"""Corpora and question sets that retrieval is measured on, and an index over them in a folder of its own."""
+"""Corpora and question sets that retrieval is measured on, read and cut as ingest does it, in an index of their own.
+
+Masking is left out: the texts are public law and documents of a bank that does not exist.
+"""
 
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from llm_service.masked import MaskedText
+from llm_service.retrieval.chunking import draft_passages
+from llm_service.retrieval.draft import searchable_text
 from llm_service.retrieval.edge import EdgeIndexes
 from llm_service.retrieval.generations import IndexOwner
 from llm_service.retrieval.lexical import Lexical, pack_terms
+from llm_service.retrieval.loaders.formats import LOADERS, load
 from llm_service.store.models import Base, Document, IndexChange, Passage
 from llm_service.store.session import open_database, session_factory
 
-SPLIT_ABOVE_CHARACTERS = 800
-ARTICLE_HEADING = re.compile(r"^##### (제\d+조(?:의\d+)?)\s*(?:\((.*)\))?\s*$")
-REVISION_NOTE = re.compile(r"[<\[](?:개정|신설|본조신설|전문개정|제목개정|종전|삭제|시행일|단순위헌|헌법불합치)[^>\]]*[>\]]")
-PARAGRAPH = re.compile(r"(?m)^(?=\*\*[①-⑳㉑-㉟]+\*\*)")
+IN_FORCE_FROM = date(2000, 1, 1)
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question and the articles any of which answers it; none means that nothing here does."""
+    """A question and the places any of which answers it; none means that nothing in its corpus does."""
 
     id: str
     text: MaskedText
@@ -31,88 +34,97 @@ class Question:
 
 @dataclass(frozen=True)
 class Part:
-    """A passage to be indexed: its article's id, header and text."""
+    """A passage to be indexed. `place` is what a question's gold names: a statute's article, or a document."""
 
-    gold: str
-    article: str
+    place: str
+    article: str | None
     header: str
     text: str
 
 
+Corpus = Mapping[str, Sequence[Part]]
+"""Documents by path: their passages in order."""
+
+
 def questions(path: Path) -> list[Question]:
+    """Questions of a JSONL file; `gold` lists places, `document` names one."""
     lines = path.read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines if line.strip()]
-    return [Question(row["id"], MaskedText(row["question"]), frozenset(row.get("gold", ()))) for row in rows]
+    return [Question(row["id"], MaskedText(row["question"]), _gold(row)) for row in rows]
 
 
-def statutes(folder: Path, split_above: int = SPLIT_ABOVE_CHARACTERS) -> dict[str, list[Part]]:
-    """Passages of each statute file below `folder`, by path without suffix; addenda and deleted articles are left out."""
-    return {
-        str(path.relative_to(folder).with_suffix("")): list(_parts(path, folder, split_above))
-        for path in sorted(folder.glob("*/*.md"))
-    }
+def statutes(folder: Path) -> Corpus:
+    """The statutes below `folder`; places are `<law>/<kind>/<article>`."""
+    corpus: dict[str, list[Part]] = {}
+    for path in sorted(folder.glob("*/*.md")):
+        document = str(path.relative_to(folder).with_suffix(""))
+        corpus[document] = [
+            Part(f"{document}/{part.article}", part.article, part.header, part.text) for part in _parts(path, document)
+        ]
+    return corpus
 
 
-def _parts(path: Path, folder: Path, split_above: int) -> Iterator[Part]:
-    content = path.read_text(encoding="utf-8")
-    title = re.search(r"^제목: *['\"]?(.*?)['\"]?$", content, re.M)
-    name = title.group(1) if title else path.parent.name
-    document = str(path.relative_to(folder).with_suffix(""))
-    for article, heading, text in _articles(content):
-        header = f"{name} {article}({heading})" if heading else f"{name} {article}"
-        pieces = PARAGRAPH.split(text) if len(text) > split_above else [text]
-        for piece in pieces:
-            if plain := piece.replace("**", "").replace("\\.", ".").strip():
-                yield Part(f"{document}/{article}", article, header, plain)
+def documents(folder: Path, below: Sequence[str]) -> Corpus:
+    """The documents in these subfolders of `folder`; places are their paths."""
+    paths = sorted(path for name in below for path in (folder / name).rglob("*") if path.suffix in LOADERS)
+    return {str(path.relative_to(folder)): _parts(path, str(path.relative_to(folder))) for path in paths}
 
 
-def _articles(content: str) -> Iterator[tuple[str, str, str]]:
-    article, heading, lines = "", "", list[str]()
-    for line in [*content.splitlines(), "## end"]:
-        match = ARTICLE_HEADING.match(line)
-        if match or line.startswith("#"):
-            text = REVISION_NOTE.sub("", "\n".join(lines)).strip()
-            if article and text and not text.startswith("삭제"):
-                yield article, heading, text
-            article, heading = (match.group(1), match.group(2) or "") if match else ("", "")
-            lines = []
-        else:
-            lines.append(line)
-
-
-def index(
-    home: Path, documents: dict[str, list[Part]], lexical: Lexical, audience: Sequence[str] = ("customer", "staff")
-) -> IndexOwner:
-    """An index over these documents in an empty folder, in force since 2000-01-01."""
+@contextmanager
+def indexed(home: Path, corpus: Corpus, lexical: Lexical) -> Iterator[IndexOwner]:
+    """An index over the corpus in an empty folder, everything visible to everybody and in force since 2000."""
+    home.mkdir(parents=True, exist_ok=True)
     engine = open_database(f"sqlite:///{home / 'haechi.db'}")
     Base.metadata.create_all(engine)
     sessions = session_factory(engine)
     with sessions() as session, session.begin():
-        for path, parts in documents.items():
-            terms = lexical.passages_terms((part.header, part.text) for part in parts)
-            document = Document(
-                path=path,
-                series=path,
-                title=path,
-                kind="statute",
-                audience=list(audience),
-                content_sha256="0" * 64,
-                in_force_from=date(2000, 1, 1),
-                state="ready",
-                passages=[
-                    Passage(
-                        position=position,
-                        header=MaskedText(part.header),
-                        text=MaskedText(part.text),
-                        label=part.gold,
-                        article=part.article,
-                        heading_path=[],
-                        vectors=pack_terms(found),
-                    )
-                    for position, (part, found) in enumerate(zip(parts, terms, strict=True))
-                ],
-            )
+        for path, parts in corpus.items():
+            document = _document(path, parts, lexical)
             session.add(document)
             session.flush()
             session.add(IndexChange(document_id=document.id, action="upsert"))
-    return IndexOwner(EdgeIndexes(home / "index"), sessions, lexical)
+    owner = IndexOwner(EdgeIndexes(home / "vectors"), sessions, lexical)
+    yield owner
+    owner.close()
+    engine.dispose()
+
+
+def _gold(row: Mapping[str, object]) -> frozenset[str]:
+    document = row.get("document")
+    if isinstance(document, str):
+        return frozenset([document])
+    gold = row.get("gold")
+    return frozenset(map(str, gold)) if isinstance(gold, list) else frozenset()
+
+
+def _parts(path: Path, place: str) -> list[Part]:
+    loaded = load(str(path), path.read_bytes())
+    drafts = draft_passages(loaded, loaded.title or path.stem, None)
+    return [Part(place, draft.article, draft.header, searchable_text(draft.text)) for draft in drafts]
+
+
+def _document(path: str, parts: Sequence[Part], lexical: Lexical) -> Document:
+    terms = lexical.passages_terms((part.header, part.text) for part in parts)
+    return Document(
+        path=path,
+        series=path,
+        title=path,
+        kind="benchmark",
+        audience=["customer", "staff"],
+        content_sha256="0" * 64,
+        in_force_from=IN_FORCE_FROM,
+        state="ready",
+        passage_count=len(parts),
+        passages=[
+            Passage(
+                position=position,
+                header=MaskedText(part.header),
+                text=MaskedText(part.text),
+                label=part.place[:512],
+                article=part.article,
+                heading_path=[],
+                vectors=pack_terms(found),
+            )
+            for position, (part, found) in enumerate(zip(parts, terms, strict=True))
+        ],
+    )
