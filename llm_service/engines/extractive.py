@@ -11,6 +11,7 @@ from typing import Final
 from llm_service.engines.base import EngineRequest
 from llm_service.engines.relevance import Asked, ScoredUnit, WordsOf, ancestors, score_units
 from llm_service.engines.units import Unit, units_of
+from llm_service.retrieval.candidate import Candidate
 
 MAXIMUM_CHARACTERS: Final = 700
 MAXIMUM_UNITS: Final = 4
@@ -58,7 +59,10 @@ class ExtractiveEngine:
         chosen = _Quotation(asked, outlines)
         for unit in ranked:
             chosen.offer(unit)
-        return tuple(_block(_layout(outlines[place], units), place) for place, units in chosen.by_passage.items())
+        return tuple(
+            _block(_layout(outlines[place], units), place, _heading_of(request.passages[place]))
+            for place, units in chosen.by_passage.items()
+        )
 
 
 def _stored_answer(text: str) -> str:
@@ -151,9 +155,14 @@ def _layout(outline: Sequence[Unit], places: set[int]) -> str:
     return written
 
 
-def _block(quoted: str, passage: int) -> str:
+def _heading_of(passage: Candidate) -> str:
+    """The heading a section stands under, on a line of its own: what is quoted may speak of it without naming it."""
+    return f"{passage.heading_path[-1]}\n" if passage.heading_path and passage.article is None else ""
+
+
+def _block(quoted: str, passage: int, heading: str = "") -> str:
     # A mark like [1] inside a document would read as a citation of ours.
-    return f"“{_shortened(_CITATION_MARK.sub('', quoted))}” [{passage + 1}]\n\n"
+    return f"{_CITATION_MARK.sub('', heading)}“{_shortened(_CITATION_MARK.sub('', quoted))}” [{passage + 1}]\n\n"
 
 
 def _shortened(quoted: str) -> str:

@@ -36,6 +36,8 @@ WordsOf = Callable[[MaskedText], Sequence[QuestionWord]]
 
 # Words found only above a unit count half: the heading says what the article is about, not what it rules.
 _CONTEXT_SHARE: Final = 0.5
+# The title of a document stands above everything in it and tells its units least apart.
+_TITLE_SHARE: Final = 0.25
 # One syllable occurs inside unrelated words.
 _SYLLABLE_SHARE: Final = 0.15
 _SYNONYM_SHARE: Final = 0.9
@@ -105,16 +107,17 @@ def score_units(
     """Every unit that shares a word with the question, best first."""
     found = []
     for rank, (passage, outline) in enumerate(zip(passages, outlines, strict=True)):
-        title = asked.carried(" ".join((passage.document_title, passage.label, *passage.heading_path)))
+        title = asked.carried(f"{passage.document_title} {passage.article or ''}")
+        place = asked.carried(" ".join(passage.heading_path))
         direct = [asked.carried(unit.text) for unit in outline]
         for index, unit in enumerate(outline):
-            above = _best_of((title, *(direct[place] for place in ancestors(outline, index))))
+            above = _best_of((place, *(direct[above] for above in ancestors(outline, index))))
             if unit.is_heading or not (direct[index] or above):
                 continue
-            score = asked.weight(_best_of((_scaled(above, _CONTEXT_SHARE), direct[index])))
+            known = (_scaled(title, _TITLE_SHARE), _scaled(above, _CONTEXT_SHARE), direct[index])
             gain = _KIND_GAIN if any(_SIGNS[kind].search(unit.text) for kind in asked.kinds) else 1.0
-            carried = _best_of((above, direct[index]))
-            found.append(ScoredUnit(rank, index, score * gain / (1 + _RANK_DECAY * rank), carried))
+            score = asked.weight(_best_of(known)) * gain / (1 + _RANK_DECAY * rank)
+            found.append(ScoredUnit(rank, index, score, _best_of((title, above, direct[index]))))
     return tuple(sorted(found, key=lambda unit: (-unit.score, unit.passage, unit.index)))
 
 

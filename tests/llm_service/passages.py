@@ -19,16 +19,20 @@ def words_between_blanks(question: MaskedText) -> list[Word]:
 
 
 def passage(
-    text: str, number: int = 1, article: str | None = "제32조", title: str = "예금자보호법", label: str | None = None
+    text: str,
+    number: int = 1,
+    article: str | None = "제32조",
+    title: str = "예금자보호법",
+    heading_path: tuple[str, ...] = (),
 ) -> Candidate:
     """A passage of a law in force since 2026-01-02."""
     return Candidate(
         passage_id=number,
         document_path=f"{title}/법률.md",
         document_title=title,
-        label=label or " ".join(filter(None, (f"「{title}」", article, "(시행 2026-01-02)"))),
+        label=" ".join(filter(None, (f"「{title}」", article, "(시행 2026-01-02)"))),
         article=article,
-        heading_path=(),
+        heading_path=heading_path,
         page=None,
         text=MaskedText(text),
         score=1.0 / number,

@@ -1,7 +1,7 @@
 """The prompt is the same bytes for the same request, keeps foreign text apart, and never outgrows its budget."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_service.answering.prompt import (
@@ -149,6 +149,7 @@ def test_a_question_too_long_for_the_prompt_is_refused_without_repeating_it() ->
     assert "비밀번호" not in str(raised.value)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=200), max_size=5), st.lists(st.text(max_size=60), max_size=5), st.integers(900, 3_000))
 def test_a_prompt_never_outgrows_its_budget(texts: list[str], history: list[str], tokens: int) -> None:
     passages = [passage(text, number) for number, text in enumerate(texts, start=1)]

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_service.answering.numerals import value_of
@@ -100,6 +100,7 @@ def test_a_sentence_yields_its_quantities_in_order() -> None:
     assert found(text) == [("article", "제6조"), ("period", "60개월"), ("amount", "50000000원")]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**12 - 1))
 def test_an_amount_reads_the_same_in_digits_and_in_units_of_ten_thousand(won: int) -> None:
     in_units = "".join(
@@ -110,6 +111,7 @@ def test_an_amount_reads_the_same_in_digits_and_in_units_of_ten_thousand(won: in
     assert found(f"{won:,}원") == found(f"{in_units}원") == [("amount", f"{won}원")]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_can_be_read_and_every_quantity_lies_within_it(text: str) -> None:
     quantities = quantities_of(text)

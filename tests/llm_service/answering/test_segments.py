@@ -1,7 +1,7 @@
 """A streamed answer falls into the same checkable pieces however it was cut on its way."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_service.answering.segments import Segmenter
@@ -41,11 +41,13 @@ ANSWERS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ANSWERS)
 def test_segments_joined_are_the_answer(pieces: list[str]) -> None:
     assert "".join(segments(*pieces)) == "".join(pieces)
 
 
+@settings(deadline=None)
 @given(ANSWERS)
 def test_where_the_stream_was_cut_makes_no_difference(pieces: list[str]) -> None:
     answer = "".join(pieces)

@@ -1,7 +1,7 @@
 """What can be quoted from a passage: sentences, items with what announces them, rows, and never half of something."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_service.engines.units import Unit, units_of
@@ -76,6 +76,7 @@ def test_rows_that_do_not_hang_from_the_head_of_their_table() -> None:
     assert [row.lead for row in rows] == [0, 0]
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="가나다 법은한다요.①②1.2|-:\n()<>개정2024“”「」다만,#", max_size=200))
 def test_every_unit_stands_in_the_passage_where_it_says(passage: str) -> None:
     units = units_of(passage)
