@@ -42,9 +42,11 @@ from llm_service.masking.vault_keys import KeyRing, index_key_from
 from llm_service.metrics import Metrics
 from llm_service.retrieval.edge import EdgeIndexes
 from llm_service.retrieval.generations import IndexOwner
+from llm_service.retrieval.index import VectorIndexes
 from llm_service.retrieval.ingest import Ingest
 from llm_service.retrieval.lexical import Lexical
 from llm_service.retrieval.loaders.isolation import IsolatedParser
+from llm_service.retrieval.server import ServerIndexes
 from llm_service.settings import Settings
 from llm_service.store.identities import Identities
 from llm_service.store.session import open_database, session_factory
@@ -108,7 +110,7 @@ def open_embedded(settings: Settings, analysers: Analysers | None = None) -> Ite
         database = open_database(settings.resolved_database_url)
         stack.callback(database.dispose)
         transactions = Transactions(database)
-        index = IndexOwner(EdgeIndexes(settings.home / "vectors"), session_factory(database), analysers.lexical)
+        index = IndexOwner(_indexes(settings), session_factory(database), analysers.lexical)
         stack.callback(index.close)
         parser = stack.enter_context(IsolatedParser(maximum_bytes=settings.maximum_document_bytes))
         ingest = Ingest(transactions, parser, analysers.masker, analysers.lexical, index, today_in_korea)
@@ -152,6 +154,12 @@ def service_token(settings: Settings) -> str:
 
 def today_in_korea() -> date:
     return datetime.now(UTC).astimezone(KOREA).date()
+
+
+def _indexes(settings: Settings) -> VectorIndexes:
+    if settings.qdrant_url:
+        return ServerIndexes.connect(settings.qdrant_url, settings.qdrant_api_key.get_secret_value())
+    return EdgeIndexes(settings.home / "vectors")
 
 
 def _engine(analysers: Analysers) -> Engine:

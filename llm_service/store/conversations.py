@@ -185,11 +185,12 @@ def finish_answer(session: Session, turn_id: str, outcome: Outcome) -> bool:
     turn = session.get_one(Turn, turn_id)
     turn.timings = {**turn.timings, **(outcome.timings or {})}
     turn.retrieval = dict(outcome.retrieval or {})
+    kept = _kept_passages(session, [source.passage_id for source in outcome.sources])
     session.add_all(
         TurnSource(
             turn_id=turn_id,
             number=source.number,
-            passage_id=source.passage_id,
+            passage_id=source.passage_id if source.passage_id in kept else None,
             label=source.label,
             document_path=source.document_path,
             text=source.text,
@@ -227,6 +228,11 @@ def abandoned_turns(session: Session, claimed_before: datetime) -> list[str]:
             select(Turn.id).where(Turn.state == "answering", Turn.answering_since < claimed_before).order_by(Turn.id)
         )
     )
+
+
+def _kept_passages(session: Session, passage_ids: Sequence[int | None]) -> set[int]:
+    # A document may have been replaced while the answer was written; the source stays readable without its passage.
+    return set(session.scalars(select(Passage.id).where(Passage.id.in_(passage_ids))))
 
 
 def _move(session: Session, turn_id: str, expected_state: str, **values: Any) -> bool:

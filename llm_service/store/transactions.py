@@ -3,12 +3,13 @@
 The functions of this package are handed the open session; whether they are committed is decided here, once per call.
 """
 
+import sqlite3
 from collections.abc import Callable
 from typing import Final, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from llm_service.errors import Conflict, Unavailable
@@ -22,13 +23,23 @@ POSTGRES_THREADS: Final = 10
 # SQLite lets one writer in at a time and makes the others poll; a fair queue here is faster than polling there.
 SQLITE_WRITER_THREADS: Final = 1
 READER_THREADS: Final = 4
+# Somebody else added the same row, deleted the row pointed at, or locked rows in another order
+# (PostgreSQL documentation, appendix A: unique_violation, foreign_key_violation, deadlock_detected).
+POSTGRES_RACES: Final = frozenset({"23505", "23503", "40P01"})
+SQLITE_RACES: Final = frozenset(
+    {
+        sqlite3.SQLITE_CONSTRAINT_UNIQUE,
+        sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
+        sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY,
+    }
+)
 
 
 class Transactions:
     """One database, used from asynchronous code. Work is a function of an open session; what it returns is loaded.
 
-    Work runs again, in a new transaction, when a unique constraint says that somebody else was first: so it looks
-    things up before it adds them. `Conflict` (records_busy) is raised when that happens four times in a row, and
+    Work runs again, in a new transaction, when a constraint says that somebody else was first: so it looks things up
+    before it adds them. `Conflict` (records_busy) is raised when that happens four times in a row, and
     `Unavailable` (database_unavailable) when the database cannot be reached.
     """
 
@@ -52,10 +63,12 @@ class Transactions:
             try:
                 with self._sessions.begin() as session:
                     return work(session)
-            except IntegrityError:
-                continue
-            except OperationalError as error:
-                raise _unreachable() from error
+            except (IntegrityError, OperationalError) as error:
+                if _somebody_was_first(error):
+                    continue
+                if isinstance(error, OperationalError):
+                    raise _unreachable() from error
+                raise
         raise Conflict("records_busy", "the same rows were being written by others; try again")
 
     async def ping(self) -> None:
@@ -68,6 +81,13 @@ class Transactions:
                 return work(session)
         except OperationalError as error:
             raise _unreachable() from error
+
+
+def _somebody_was_first(error: DBAPIError) -> bool:
+    """Whether the same work may succeed in a new transaction. A row that breaks another rule is a fault of ours."""
+    if isinstance(error.orig, sqlite3.Error):
+        return error.orig.sqlite_errorcode in SQLITE_RACES
+    return getattr(error.orig, "sqlstate", None) in POSTGRES_RACES
 
 
 def _unreachable() -> Unavailable:
