@@ -37,7 +37,7 @@ def ingest(
         chosen = DocumentFolder.parse(f"{folder}={audience}" if audience else str(folder))
         summary = asyncio.run(_ingest(chosen, console))
     except (HaechiError, ValueError) as error:
-        Console(stderr=True).print(f"[red]{error}[/red]")
+        typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(2) from None
     if as_json:
         typer.echo(json.dumps(_as_object(summary), ensure_ascii=False))

@@ -40,12 +40,12 @@ def up(
     try:
         answered = asyncio.run(start_and_ask(PlatformSettings(), documents or [], once=once, console=console))
     except StartFailed as failure:
-        Console(stderr=True).print(f"[red]{failure}[/red]", highlight=False)
+        typer.secho(str(failure), fg="red", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
     if answered.refused or not answered.sources:
-        Console(stderr=True).print("[red]the answer cites no source[/red]")
+        typer.secho("답에 근거가 없습니다 / the answer cites no source", fg="red", err=True)
         raise typer.Exit(1)
 
 

@@ -18,7 +18,6 @@ from typing import Annotated, Any, cast
 
 import typer
 from bot.gateway.client import GatewayError
-from rich.console import Console
 
 from haechi.batch import CommandFailed, answer_lines, text_field
 from haechi.connection import Platform, platform
@@ -133,7 +132,7 @@ def _serve(answer: Ask, request: Reply, as_lines: bool, show: Callable[[Reply], 
     try:
         failed = asyncio.run(_serve_from_platform(answer, request, as_lines, show))
     except CommandFailed as failure:
-        Console(stderr=True).print(f"[red]{failure.message}[/red] ({failure.code})")
+        typer.secho(f"{failure.message} ({failure.code})", fg="red", err=True)
         raise typer.Exit(1) from None
     raise typer.Exit(1 if failed else 0)
 

@@ -54,7 +54,8 @@ def test_the_first_start_answers_with_a_citation_although_the_network_is_cut(tmp
     assert processes_of(tmp_path) == []
 
 
-def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_no_process_behind(running_platform: RunningPlatform, tmp_path: Path) -> None:
+    shutil.copytree(running_platform.home / "rasa", tmp_path / "rasa")  # trained already: this is not about training
     process = subprocess.Popen(
         UP, env=platform_environment(tmp_path), cwd=PROJECT, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
