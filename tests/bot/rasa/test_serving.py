@@ -182,7 +182,7 @@ def test_a_typed_intent_sets_no_slot(rasa: RunningRasa) -> None:
 
 
 @pytest.mark.parametrize("path", ["webhook", "parse"])
-@pytest.mark.parametrize("token", ["forged", "", "rasa-token-for-test"])
+@pytest.mark.parametrize("token", ["forged", "x", "rasa-token-for-test"])
 def test_a_forged_token_is_refused(rasa: RunningRasa, path: str, token: str) -> None:
     response = rasa.post(path, {"conversation": "c", "text": "안녕", "locale": "ko"}, token)
     assert (response.status_code, response.json()) == (401, {"code": "unauthorised"})
@@ -207,7 +207,7 @@ def test_a_forged_token_is_refused(rasa: RunningRasa, path: str, token: str) -> 
         (["안녕"], 422, "unknown_fields"),
         (b"{", 400, "malformed_json"),
         (b"\xff\xfe", 400, "malformed_json"),
-        (json.dumps({"text": "가" * 12_000}).encode(), 413, "body_too_large"),
+        (json.dumps({"text": "가" * 8_000}).encode(), 413, "body_too_large"),
     ],
 )
 def test_a_bad_request_is_refused_with_a_code_and_no_echo(rasa: RunningRasa, body: Any, status: int, code: str) -> None:
