@@ -1,8 +1,8 @@
 """Leak and false-positive rates of the masker per type, its CPU time and memory, held against the gates.
 
-Run: python -m benchmarks.pii_eval [--seed N] [--scorer FILE] [--show N] [--json FILE]
-The scorer is an independent program outside the repository (../shared/tools/pii_score.py beside the checkout, or --scorer, or the
-variable HAECHI_PII_SCORER). Without it nothing is measured and the command says so with exit status 2.
+Run: python -m benchmarks.pii_eval [--seed N] [--scorer FILE] [--show N] [--json FILE] The scorer is an independent
+program outside the repository (../shared/tools/pii_score.py beside the checkout, or --scorer, or the variable
+HAECHI_PII_SCORER). Without it nothing is measured and the command says so with exit status 2.
 """
 
 import argparse
@@ -24,8 +24,18 @@ from llm_service.masking.masker import Masker, build_masker
 
 DEFAULT_SCORER = Path(__file__).parents[2] / "shared" / "tools" / "pii_score.py"
 IDENTIFIERS = (
-    "KR_RRN", "KR_FRN", "KR_PASSPORT", "KR_DRIVER_LICENSE", "CREDIT_CARD", "PHONE", "EMAIL", "IP", "VEHICLE_PLATE", "KR_BRN", "CUSTOMER_ID",
-)  # fmt: skip
+    "KR_RRN",
+    "KR_FRN",
+    "KR_PASSPORT",
+    "KR_DRIVER_LICENSE",
+    "CREDIT_CARD",
+    "PHONE",
+    "EMAIL",
+    "IP",
+    "VEHICLE_PLATE",
+    "KR_BRN",
+    "CUSTOMER_ID",
+)
 MAX_LEAK = dict.fromkeys(IDENTIFIERS, 0.01) | {
     "KR_BANK_ACCOUNT": 0.03,
     "ADDRESS": 0.03,
@@ -52,10 +62,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    started = time.perf_counter()
-    masker = build_masker()
-    masker.warm_up()
-    ready_seconds = time.perf_counter() - started
+    masker, ready_seconds = ready_masker()
     sets = {
         "plain": plain_set(options.seed),
         "disguised": disguised_set(options.seed),
@@ -71,6 +78,13 @@ def main() -> int:
             json.dumps({"reports": reports, "hostile_ms": hostile}, ensure_ascii=False, indent=1), encoding="utf-8"
         )
     return 1 if broken else 0
+
+
+def ready_masker() -> tuple[Masker, float]:
+    """The masker and the CPU seconds this process has spent until it is ready, imports included."""
+    masker = build_masker()
+    masker.warm_up()
+    return masker, time.process_time()
 
 
 def load_scorer(path: Path) -> ModuleType | None:
@@ -117,6 +131,8 @@ def broken_gates(reports: Mapping[str, Report]) -> list[str]:
     ]
     if plain["collateral"] > MAX_COLLATERAL:
         broken.append(f"collateral {plain['collateral']:.2%} > {MAX_COLLATERAL:.0%}")
+    cpu = plain["cpu_ms_this_process"]
+    broken += [f"CPU {name} {cpu[name]} ms > {limit} ms" for name, limit in MAX_CPU_MS.items() if cpu[name] > limit]
     broken += [
         f"{name}: the masker raised on {report['errors']} texts" for name, report in reports.items() if report["errors"]
     ]
@@ -127,7 +143,7 @@ def broken_resources(hostile: Mapping[str, float], ready_seconds: float, rss_mb:
     worst = max(hostile, key=lambda name: hostile[name])
     checks = {
         f"hostile text {worst!r} takes {hostile[worst]:.0f} ms CPU": hostile[worst] > MAX_HOSTILE_CPU_MS,
-        f"ready after {ready_seconds:.1f} s": ready_seconds > MAX_READY_SECONDS,
+        f"ready after {ready_seconds:.1f} s CPU": ready_seconds > MAX_READY_SECONDS,
         f"resident memory {rss_mb:.0f} MB": rss_mb > MAX_RSS_MB,
     }
     return [line for line, is_broken in checks.items() if is_broken]
@@ -150,14 +166,15 @@ def _print(
     for name, report in reports.items():
         print(
             f"{name}: {report['samples']} texts; leak {report['leak_rate']:.2%} of {report['entities']} values; "
-            f"false positives {report['fp_rate']:.2%} of {report['negatives']} clean texts; collateral {report['collateral']:.2%}; "
-            f"CPU ms {report['cpu_ms_this_process']}"
+            f"false positives {report['fp_rate']:.2%} of {report['negatives']} clean texts; "
+            f"collateral {report['collateral']:.2%}; CPU ms {report['cpu_ms_this_process']}"
         )
         for type_, row in report["by_type"].items():
             print(f"    {type_:<18} {row['leaked']:>4} / {row['n']:<4} {row['rate']:>7.2%}")
     worst = max(hostile, key=lambda name: hostile[name])
     print(
-        f"worst hostile text: {worst}, {hostile[worst]:.0f} ms CPU; ready after {ready:.1f} s; resident {rss_mb:.0f} MB"
+        f"worst hostile text: {worst}, {hostile[worst]:.0f} ms CPU; "
+        f"ready after {ready:.1f} s CPU; resident {rss_mb:.0f} MB"
     )
     print("\n".join(f"GATE BROKEN: {line}" for line in broken) or "all gates hold")
 

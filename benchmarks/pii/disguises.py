@@ -1,6 +1,8 @@
-"""Ways in which a value is disguised: separators, widths, invisible characters, scripts, Hangul readings, look-alikes, encodings.
+"""Ways in which a value is disguised: separators, widths, invisible characters, scripts, Hangul readings,
+look-alikes, encodings.
 
-Each is a function from a value to its disguised form; the name is the `op` that tells the scorer which reading to undo.
+Each is a function from a value to its disguised form; the name is the `op` that tells the scorer which reading to
+undo.
 """
 
 import random

@@ -1,6 +1,7 @@
 """Builds the labelled evaluation sets from the templates, the same for the same seed. Knows nothing of the masker.
 
-Run: python -m benchmarks.pii.generate FOLDER   writes plain.jsonl, disguised.jsonl and look_alikes.jsonl in the scorer's format.
+Run: python -m benchmarks.pii.generate FOLDER writes plain.jsonl, disguised.jsonl and look_alikes.jsonl in the
+scorer's format.
 """
 
 import argparse

@@ -1,12 +1,16 @@
-"""Invented values for the slots of the templates: names, numbers and addresses that belong to nobody, and harmless look-alikes.
+"""Invented values for the slots of the templates: names, numbers and addresses that belong to nobody, and harmless
+look-alikes.
 
-Numbers follow their format (check digits where the format has one, and wrong ones where people meet them); nothing is drawn from Faker,
-whose Korean resident numbers and addresses are malformed.
+Numbers follow their format (check digits where the format has one, and wrong ones where people meet them); nothing
+is drawn from Faker, whose Korean resident numbers and addresses are malformed.
 """
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
 
 
 @dataclass(frozen=True)
@@ -21,67 +25,54 @@ class Value:
 
 # --- names
 
-SURNAMES = (
-    "김" * 21
-    + "이" * 15
-    + "박" * 8
-    + "최" * 5
-    + "정" * 5
-    + "강" * 3
-    + "조" * 3
-    + "윤" * 3
-    + "장" * 3
-    + "임" * 2
-    + "한" * 2
-    + "오" * 2
-    + "서" * 2
-    + "신" * 2
-    + "권" * 2
-    + "황" * 2
-    + "안" * 2
-    + "송" * 2
-    + "류유전홍고문양손배백허남심노하곽성차주우구민나진지엄채원천방공현함변염여추도소석선설마길연위표명기반왕금옥육인맹제모탁국"
+_NAMES: dict[str, list[str]] = {
+    kind: words.split()
+    for kind, words in yaml.safe_load((Path(__file__).parent / "names.yaml").read_text("utf-8")).items()
+}
+LATIN_SURNAMES = (
+    "Kim",
+    "Lee",
+    "Park",
+    "Choi",
+    "Jung",
+    "Kang",
+    "Cho",
+    "Yoon",
+    "Jang",
+    "Lim",
+    "Han",
+    "Seo",
+    "Shin",
+    "Hong",
 )
-TWO_SYLLABLE_SURNAMES = ("남궁", "황보", "제갈", "사공", "선우", "서문", "독고")
-GIVEN_NAMES = (
-    "민준 서준 도윤 예준 시우 하준 주원 지호 지후 준우 준서 건우 도현 현우 지훈 우진 선우 서진 연우 유준 정우 승우 승현 시윤 준혁 은우 지환 윤우 지우 유찬 민성 준영 시후 진우 민재 현준 동현 승준 태윤 재윤 "
-    "서연 서윤 지우 서현 하은 하윤 민서 지유 윤서 채원 수아 지민 지아 지윤 은서 다은 예은 수빈 소율 예린 예원 지원 소윤 시은 하린 채은 가은 유나 유진 윤아 민지 예서 수민 은지 혜원 나은 아린 다인 연서 서아 "
-    "영수 영호 영철 정훈 성호 성민 상훈 상현 재현 재호 광수 경수 종수 병철 동수 창호 기영 태호 용준 명수 철수 진호 현석 성진 상철 영식 종현 정식 만수 덕수 학수 춘식 기태 형준 형석 규태 승호 원석 "
-    "영희 영숙 정숙 미경 미숙 은주 은정 현정 현주 혜진 혜정 지연 지현 수진 수정 선영 선희 미영 미선 경희 경숙 순자 순옥 말자 옥순 춘자 명희 정희 금자 복순 윤희 유미 소연 보영 아영 주희 진희 나영 세영 연희 "
-    "태희 효진 효주 나현 다현 세현 세진 보경 보라 가영 건호 대현 도훈 동욱 범수 석진 성훈 세훈 시온 로운 이안 이준 주안 리아 채린 해인 해준 효린 희수 희준 찬우 찬호 창민 한결 한솔 율 현 준 빈".split()
+LATIN_GIVEN = (
+    "Gildong",
+    "Min Ji",
+    "Minji",
+    "Seo-jun",
+    "Ji Hoon",
+    "Hyunwoo",
+    "Soo-min",
+    "Young Hee",
+    "Jiwon",
+    "Dong Hyun",
 )
-THREE_SYLLABLE_GIVEN = tuple(name for name in GIVEN_NAMES if len(name) == 2)
-ONE_SYLLABLE_GIVEN = tuple("준 훈 민 율 현 솔 빈 건 진 혁 철 황 균 강 단 원 희 선 림 결 찬 은 윤 설 하".split())
-WORD_NAMES = tuple(
-    "하늘 바다 가을 보람 한솔 다솜 아름 슬기 나라 우리 하나 두리 이슬 새롬 초롱 은별 한별 가람 나래 보라 사랑 소라 소망 송이 잔디 장미 진주 기쁨 은혜 다운 고은 나리 누리 시내 유리 여름 겨울 새봄 온유".split()
-)
-FOREIGN_NAMES = tuple(
-    "응우옌반안 응우옌티흐엉 쩐반남 마이클존슨 존스미스 왕웨이 리우양 사토유키 다나카히로시 알리칸 이반페트로프 마리아산토스 제임스 크리스티나 압둘라흐만 나탈리아".split()
-)
-LATIN_SURNAMES = tuple("Kim Lee Park Choi Jung Kang Cho Yoon Jang Lim Han Oh Seo Shin Hong".split())
-LATIN_GIVEN = tuple("Gildong|Min Ji|Minji|Seo-jun|Ji Hoon|Hyunwoo|Soo-min|Young Hee|Jiwon|Dong Hyun".split("|"))
 
 
 def person(r: random.Random) -> Value:
     draw = r.random()
+    surname = r.choice(_NAMES["surnames"])
     if draw < 0.12:
-        # Uncommon given names, put together from syllables, so that no list of given names can know them all.
-        return Value(
-            r.choice(SURNAMES)
-            + r.choice("가건경규나다단도라로루리문미백보봄새설세솔시아애연예온우윤은이재정주지진찬채초태하해현혜호효")
-            + r.choice(
-                "겸경권나늘단담래론률름리린림별본빛산설섭성솔슬실엘엽영온완욱운원율음인일임재정주찬채현협혜환휘희"
-            ),
-            "PERSON",
-            kind="unlisted",
-        )
+        uncommon = r.choice(_NAMES["uncommon_first"]) + r.choice(_NAMES["uncommon_last"])
+        return Value(surname + uncommon, "PERSON", kind="unlisted")
     if draw < 0.72:
-        return Value(r.choice(SURNAMES) + r.choice(THREE_SYLLABLE_GIVEN), "PERSON", kind="three")
+        return Value(surname + r.choice(_NAMES["given_names"]), "PERSON", kind="three")
     if draw < 0.82:
-        return Value(r.choice(SURNAMES) + r.choice(ONE_SYLLABLE_GIVEN), "PERSON", kind="two")
+        return Value(surname + r.choice(_NAMES["one_syllable_given_names"]), "PERSON", kind="two")
     if draw < 0.90:
-        return Value(r.choice(TWO_SYLLABLE_SURNAMES) + r.choice(THREE_SYLLABLE_GIVEN), "PERSON", kind="long surname")
-    return Value(r.choice(SURNAMES) + r.choice(WORD_NAMES), "PERSON", kind="word")
+        long_surname = r.choice(_NAMES["two_syllable_surnames"])
+        return Value(long_surname + r.choice(_NAMES["given_names"]), "PERSON", kind="long surname")
+    return Value(surname + r.choice(_NAMES["word_names"]), "PERSON", kind="word")
 
 
 def person_latin(r: random.Random) -> Value:
@@ -91,7 +82,7 @@ def person_latin(r: random.Random) -> Value:
 
 
 def person_foreign(r: random.Random) -> Value:
-    return Value(r.choice(FOREIGN_NAMES), "PERSON", kind="foreign")
+    return Value(r.choice(_NAMES["foreign_names"]), "PERSON", kind="foreign")
 
 
 # --- numbers
@@ -457,6 +448,10 @@ HARMLESS: dict[str, Callable[[random.Random], str]] = {
     "SWIFT": lambda r: r.choice(("ABCDKRSE", "XYZBKRSEXXX")),
     "DIGIT": lambda r: digits(r, 1),
 }
-HARMLESS |= {
-    f"DIGITS{count}": (lambda r, count=count: digits(r, count, "123456789")) for count in (3, 4, 5, 6, 7, 8, 9, 10, 12)
-}  # type: ignore[misc]
+
+
+def _digit_maker(count: int) -> Callable[[random.Random], str]:
+    return lambda r: digits(r, count, "123456789")
+
+
+HARMLESS |= {f"DIGITS{count}": _digit_maker(count) for count in (3, 4, 5, 6, 7, 8, 9, 10, 12)}

@@ -1,4 +1,5 @@
-"""The language engine that Presidio hands every text to first: it makes the views and, when a recogniser asks, the morphemes.
+"""The language engine that Presidio hands every text to first: it makes the views and, when a recogniser asks, the
+morphemes.
 
 Replaces Presidio's spaCy engines, which need a download or know no Korean. Knows no kind of personal data.
 """
@@ -66,7 +67,9 @@ class Reading:
 
     @cached_property
     def morphemes(self) -> tuple[Morpheme, ...]:
-        """Kiwi's morphemes of the base view, equal pieces read once. Long texts go in pieces: Kiwi is quadratic on them."""
+        """Kiwi's morphemes of the base view, equal pieces read once. Long texts go in pieces: Kiwi is quadratic on
+        them.
+        """
         tokens: dict[str, list[Token]] = {}
         morphemes: list[Morpheme] = []
         for offset, piece in pieces(self.base.text):
@@ -82,7 +85,9 @@ def _morpheme(token: Token, offset: int) -> Morpheme:
 
 
 def pieces(text: str) -> Iterator[tuple[int, str]]:
-    """(offset, piece) of a text cut at blanks; a short text is one piece, in a long one unbroken stretches are cut too."""
+    """(offset, piece) of a text cut at blanks; a short text is one piece, in a long one unbroken stretches are cut
+    too.
+    """
     if len(text) <= KIWI_PIECE_CHARACTERS:
         yield 0, text
         return

@@ -1,7 +1,8 @@
-"""The one door through which text becomes `MaskedText`: Presidio's AnalyzerEngine as the frame, own Korean recognisers inside.
+"""The one door through which text becomes `MaskedText`: Presidio's AnalyzerEngine as the frame, own Korean
+recognisers inside.
 
-Fails closed: whatever goes wrong inside, the caller gets `MaskingUnavailable` and never unmasked text. Knows neither the vault nor
-channels; the raw values it returns are in `RawText` and belong to the caller.
+Fails closed: whatever goes wrong inside, the caller gets `MaskingUnavailable` and never unmasked text. Knows
+neither the vault nor channels; the raw values it returns are in `RawText` and belong to the caller.
 """
 
 import logging
@@ -106,7 +107,8 @@ class Masker:
         return self._detect(PLACEHOLDER.sub(lambda match: PLACE_OF_A_PLACEHOLDER * len(match[0]), raw.reveal()), TYPES)
 
     def mask(self, raw: RawText, known: PlaceholderNames | None = None) -> Masked:
-        """A chat text with every value replaced by `<TYPE_n>`; `known` carries the conversation's numbering and is extended.
+        """A chat text with every value replaced by `<TYPE_n>`; `known` carries the conversation's numbering and is
+        extended.
 
         Raises `TooLarge` over MAX_MASK_CHARACTERS and `MaskingUnavailable` if anything fails.
         """
@@ -131,7 +133,8 @@ class Masker:
             return ()
         try:
             results = self._analyzer.analyze(text, language=LANGUAGE, entities=list(types))
-        # Whatever a rule raises, the text must not pass; the cause's own message could quote it, so only its kind is told.
+        # Whatever a rule raises, the text must not pass; the cause's own message could quote it, so only its kind is
+        # told.
         except Exception as error:  # noqa: BLE001
             raise MaskingUnavailable(
                 f"a recogniser failed with {type(error).__name__}; the text was not masked"
@@ -140,7 +143,9 @@ class Masker:
 
 
 def build_masker(data: Path = DEFAULT_DATA) -> Masker:
-    """The masker with all recognisers and the bank's data files from `data`. Raises `Misconfigured` if a file is invalid."""
+    """The masker with all recognisers and the bank's data files from `data`. Raises `Misconfigured` if a file is
+    invalid.
+    """
     accounts, names = read_accounts(data), read_names(data)
     recognisers: list[KoreanRecogniser] = [
         ResidentNumberRecogniser(),

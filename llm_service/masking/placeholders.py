@@ -1,4 +1,6 @@
-"""Placeholders: `<TYPE_n>` in masked text, one number per (type, normalised value). Knows no detection and keeps nothing on disk."""
+"""Placeholders: `<TYPE_n>` in masked text, one number per (type, normalised value). Knows no detection and keeps
+nothing on disk.
+"""
 
 import re
 import unicodedata
@@ -24,6 +26,7 @@ TYPES = (
     "VEHICLE_PLATE",
     "CUSTOMER_ID",
 )
+KOREA_CALLING_CODE = "82"
 PLACEHOLDER = re.compile(rf"<(?P<type>{'|'.join(TYPES)})_(?P<number>[1-9][0-9]{{0,4}})>")
 # Every spelling that the vault's damage-tolerant restoring could accept: brackets, blanks, case, entities.
 _TYPED = re.compile(
@@ -47,11 +50,12 @@ def _inert(inside: str) -> str:
 def normalised_value(type_: str, value: str) -> str:
     """The form in which two spellings of one value are equal: 010-1234-5678 and 01012345678."""
     folded = unicodedata.normalize("NFKC", value).casefold()
-    if type_ in ("PERSON", "ADDRESS"):
-        return "".join(character for character in folded if character.isalnum())
     if type_ in ("EMAIL", "IP"):
         return "".join(folded.split())
-    return "".join(character for character in folded if character.isalnum())
+    bare = "".join(character for character in folded if character.isalnum())
+    if type_ == "PHONE" and bare.startswith(KOREA_CALLING_CODE):
+        return "0" + bare.removeprefix(KOREA_CALLING_CODE)
+    return bare
 
 
 class Naming(Protocol):

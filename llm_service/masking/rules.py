@@ -48,7 +48,9 @@ class AccountFile(_File):
 
 
 class AccountRules(BaseModel):
-    """What the account recogniser needs: all shapes as tuples of group lengths, and every word that makes an account likely."""
+    """What the account recogniser needs: all shapes as tuples of group lengths, and every word that makes an account
+    likely.
+    """
 
     model_config = ConfigDict(frozen=True)
     shapes: frozenset[tuple[int, ...]]

@@ -1,9 +1,10 @@
 """Readings of one text that undo disguises and keep, for every character, where it stood in the original.
 
-A *view* is a string plus the original offsets of each of its characters, so a match in any view is an exact span of the
-original. The base view only undoes what cannot change a meaning (widths, styles, scripts, encodings, invisible characters,
-decomposed Hangul). The guessed views also squeeze separators out of digit runs and read spelt-out or look-alike digits; what is
-found only there must validate itself or stand in context. Knows nothing of any kind of personal data.
+A *view* is a string plus the original offsets of each of its characters, so a match in any view is an exact span of
+the original. The base view only undoes what cannot change a meaning (widths, styles, scripts, encodings, invisible
+characters, decomposed Hangul). The guessed views also squeeze separators out of digit runs and read spelt-out or
+look-alike digits; what is found only there must validate itself or stand in context. Knows nothing of any kind of
+personal data.
 """
 
 import html
@@ -37,9 +38,12 @@ _ENTITIES = {
     "ensp",
     "emsp",
 }
-_INVISIBLE_LETTERS = set("\u115f\u1160\u3164\uffa0\u2800\u17b4\u17b5")
-_DASHES = set("\u2212\u2500\u2501\u30fc\u02d7\u2043\uff70")
-_CIRCLED_SANS_ZERO = {"\U0001f10b": "0", "\U0001f10c": "0"}
+_FORM_OF_CATEGORY = {"Cf": "", "Mn": "", "Me": "", "Cc": "", "Pd": "-", "Zs": " ", "Zl": "\n", "Zp": "\n"}
+_SPECIAL_FORMS = (
+    dict.fromkeys("\u115f\u1160\u3164\uffa0\u17b4\u17b5", "")  # letters without a shape
+    | dict.fromkeys("\u2212\u2500\u2501\u30fc\u02d7\u2043\uff70", "-")  # minus, box drawing and the like
+    | {"\u2800": " ", "\t": "\t", "\n": "\n", "\r": "\n", "\U0001f10b": "0", "\U0001f10c": "0"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,26 +166,20 @@ def _base_form(character: str) -> str:
     """The base form of one character; empty for one that is not seen."""
     if "\u3130" <= character <= "\u318f" and character != "\u3164":
         return character  # NFKC would turn ㅋㅋ and ㅠㅠ into conjoining letters
-    if character in _INVISIBLE_LETTERS:
-        return " " if character == "\u2800" else ""
     category = unicodedata.category(character)
-    if category in ("Cf", "Mn", "Me") or (category == "Cc" and character not in "\t\n\r"):
-        return ""
-    if category == "Pd" or character in _DASHES:
-        return "-"
-    if category == "Zs":
-        return " "
-    if category in ("Zl", "Zp") or character == "\r":
-        return "\n"
-    if character in _CIRCLED_SANS_ZERO:
-        return _CIRCLED_SANS_ZERO[character]
+    if character in _SPECIAL_FORMS:
+        return _SPECIAL_FORMS[character]
+    if category in _FORM_OF_CATEGORY:
+        return _FORM_OF_CATEGORY[category]
+    return _digits_of(character, category) or unicodedata.normalize("NFKC", character)
+
+
+def _digits_of(character: str, category: str) -> str:
     digit = unicodedata.digit(character, None)
     if digit is not None:
         return str(digit)
-    numeric = unicodedata.numeric(character, None)
-    if category == "No" and numeric is not None and numeric == int(numeric) and numeric < 100:
-        return str(int(numeric))
-    return unicodedata.normalize("NFKC", character)
+    number = unicodedata.numeric(character, -1.0) if category == "No" else -1.0
+    return str(int(number)) if number in range(100) else ""  # ⑩, ㉑
 
 
 def _is_jamo(form: str) -> bool:
@@ -191,7 +189,8 @@ def _is_jamo(form: str) -> bool:
 # --- guessed views
 
 _SPOKEN = r"다시|대시|데시|하이픈|하이펀|바|빼기|마이너스|짝대기|작대기|줄|점|쩜|슬래시|콜론|에|의|dash|hyphen|bar|dot"
-_GAP = rf"(?:[^0-9A-Za-z가-힣%₩$€℃]{{0,{MAX_SEPARATOR_CHARACTERS}}}|[^0-9A-Za-z가-힣]{{0,2}}(?:{_SPOKEN})[^0-9A-Za-z가-힣]{{0,2}})"
+_MARK = r"[^0-9A-Za-z가-힣%₩$€℃]"
+_GAP = rf"(?:{_MARK}{{0,{MAX_SEPARATOR_CHARACTERS}}}|{_MARK}{{0,2}}(?:{_SPOKEN}){_MARK}{{0,2}})"
 _DIGIT_RUN = re.compile(rf"[0-9](?:(?!,\s){_GAP}[0-9])+")
 _DATE = re.compile(
     r"(?<![0-9])(?:19|20)[0-9]{2}\s?[-./]\s?[01]?[0-9]\s?[-./]\s?[0-3]?[0-9](?![0-9])|[0-9]{1,2}:[0-9]{2}(?![0-9])"
@@ -277,7 +276,9 @@ def _spelt_edits(text: str, *, copula: bool) -> list[tuple[int, str]]:
 
 
 def _without_words(text: str, start: int, value: str, *, copula: bool) -> tuple[int, str]:
-    """A run without the particle before it (번호가 제일 …, 버전이 …) and the word or copula behind it (…이에요, … 이 계좌)."""
+    """A run without the particle before it (번호가 제일 …, 버전이 …) and the word or copula behind it (…이에요, … 이
+    계좌).
+    """
     if value[0] in _HANGUL_DIGITS and start and "가" <= text[start - 1] <= "힣" and value[1:2] in (" ", "\n", ""):
         shorter = value[1:].lstrip()
         start, value = start + len(value) - len(shorter), shorter
@@ -316,11 +317,11 @@ def _rewrite(view: View, edits: list[tuple[int, str]]) -> View | None:
     base_starts: list[int] = []
     base_ends: list[int] = []
     for offset, character in enumerate(view.text):
-        character = replacement.get(offset, character)
-        if not character:
+        shown = replacement.get(offset, character)
+        if not shown:
             continue
         start, end = view.original_span(offset, offset + 1)
-        text.append(character)
+        text.append(shown)
         starts.append(start)
         ends.append(end)
         base_starts.append(view.base_starts[offset] if view.guessed else offset)

@@ -1,7 +1,8 @@
-"""Bank account numbers: eleven to fourteen digits in the groups of their bank (data/accounts.yaml), bare or spaced beside a context word.
+"""Bank account numbers: eleven to fourteen digits in the groups of their bank (data/accounts.yaml), bare or spaced
+beside a context word.
 
-There is no common check digit and customers may choose ten to fourteen digits (평생계좌), so a bare number without context counts too,
-unless a unit, a currency, a thing's label or the shape of a time stamp says otherwise.
+There is no common check digit and customers may choose ten to fourteen digits (평생계좌), so a bare number without
+context counts too, unless a unit, a currency, a thing's label or the shape of a time stamp says otherwise.
 """
 
 import re
@@ -28,8 +29,8 @@ MIN_DIGITS, MAX_DIGITS = 10, 16
 MAX_BARE_DIGITS = 14
 CONTEXT_BEFORE_CHARACTERS, CONTEXT_AFTER_CHARACTERS = 30, 16
 
-_GROUPED = re.compile(r"(?<![0-9A-Za-z-])[0-9]{1,8}(?:\s?[-.·/_~*:]\s?[0-9]{1,8}){1,4}(?![0-9A-Za-z]|[,.][0-9])")
-_SPACED = re.compile(r"(?<![0-9A-Za-z.,-])[0-9]{1,8}(?:[\s-]{1,3}[0-9]{1,8}){1,5}(?![0-9A-Za-z]|[,.][0-9])")
+_GROUPED = re.compile(r"(?<![0-9A-Za-z-])[0-9]{1,9}(?:\s?[-.·/_~*:]\s?[0-9]{1,9}){1,4}(?![0-9A-Za-z]|[,.][0-9])")
+_SPACED = re.compile(r"(?<![0-9A-Za-z.,-])[0-9]{1,9}(?:[\s-]{1,3}[0-9]{1,9}){1,5}(?![0-9A-Za-z]|[,.][0-9])")
 _BARE = re.compile(r"(?<![0-9A-Za-z.,])[0-9]{10,16}(?![0-9A-Za-z]|[,.][0-9])")
 _TIME_STAMP = re.compile(
     r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:(?:[01][0-9]|2[0-4])(?:[0-5][0-9]){0,2})?"
@@ -62,7 +63,9 @@ class AccountRecogniser(KoreanRecogniser):
                     yield finding("KR_BANK_ACCOUNT", view, match.start(), end, score)
 
     def _grouped_number(self, view: View, match: re.Match[str], *, dashed: bool) -> tuple[int, float] | None:
-        """(end, score) of the account in a run of digit groups: a known shape it begins with, else in context all of it."""
+        """(end, score) of the account in a run of digit groups: a known shape it begins with, else in context all of
+        it.
+        """
         if _DATE_INSIDE.search(match.group()) or names_a_thing(view, match.start()):
             return None
         groups = list(re.finditer(r"[0-9]+", match.group()))
@@ -84,7 +87,7 @@ class AccountRecogniser(KoreanRecogniser):
                     == 1
                 )
                 if uniform or self._in_context(view, match):
-                    return end, STRONG if dashed else LIKELY
+                    return end, STRONG if dashed and self._in_context(view, match) else LIKELY
         whole = MIN_DIGITS <= sum(lengths) <= MAX_DIGITS and not is_amount(view, match.start(), match.end())
         return (match.end(), LIKELY) if whole and self._in_context(view, match) else None
 

@@ -1,4 +1,6 @@
-"""Birth dates: a date counts only with a cue (생년월일, 생일, …생) or directly beside a person's name; every other date stays."""
+"""Birth dates: a date counts only with a cue (생년월일, 생일, …생) or directly beside a person's name; every other
+date stays.
+"""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,6 @@
-"""Business registration numbers (사업자등록번호): 3-2-5 digits with a check digit (국세청 고시); a sole proprietor's points to a person."""
+"""Business registration numbers (사업자등록번호): 3-2-5 digits with a check digit (국세청 고시); a sole proprietor's
+points to a person.
+"""
 
 import re
 from collections.abc import Iterator

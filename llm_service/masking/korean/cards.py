@@ -1,7 +1,8 @@
-"""Payment card numbers: 15 or 16 digits with a Luhn check digit (ISO/IEC 7812-1), including domestic BINs that begin with 9.
+"""Payment card numbers: 15 or 16 digits with a Luhn check digit (ISO/IEC 7812-1), including domestic BINs that begin
+with 9.
 
-A number printed in the card's groups (4-4-4-4, 4-6-5) is masked even when the check digit fails: people mistype. The tail of a
-number already masked with stars is masked too.
+A number printed in the card's groups (4-4-4-4, 4-6-5) is masked even when the check digit fails: people mistype.
+The tail of a number already masked with stars is masked too.
 """
 
 import re

@@ -1,4 +1,6 @@
-"""Customer numbers of the bank (고객번호, CIF): nine or ten digits behind their label; without it nothing tells them from other numbers."""
+"""Customer numbers of the bank (고객번호, CIF): nine or ten digits behind their label; without it nothing tells them
+from other numbers.
+"""
 
 import re
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Names of persons that are not written the Korean way: in Latin letters, or foreign names in Hangul.
 
-Latin names count behind a label, before an honorific, or with a Korean family name beside Korean syllables; foreign names in
-Hangul only as a word unknown to Kiwi directly behind a label, in a self-introduction or before 님 and 씨.
+Latin names count behind a label, before an honorific, or with a Korean family name beside Korean syllables; foreign
+names in Hangul only as a word unknown to Kiwi directly behind a label, in a self-introduction or before 님 and 씨.
 """
 
 import re
@@ -83,7 +83,10 @@ def _latin_names(names: NameFile) -> re.Pattern[str]:
         rf"(?P<name>(?!{_NO_NAME_WORD}){_WORD}(?:(?:,\s|[ .]){_WORD}|\s[A-Z]\.?){{1,3}})"
     )
     introduced = rf"(?:I'm|I am|This is|this is)\s(?P<self>{_WORD}(?:\s{_WORD}){{1,2}})"
-    spelt = r"(?:영문\s?(?:이름|성명|명)|여권\s?(?:이름|성명))[은는이가:\s(]{1,4}(?P<spelt>[A-Za-z]{2,15}(?:[ -][A-Za-z]{2,15}){1,2})"
+    spelt = (
+        r"(?:영문\s?(?:이름|성명|명)|여권\s?(?:이름|성명))[은는이가:\s(]{1,4}"
+        r"(?P<spelt>[A-Za-z]{2,15}(?:[ -][A-Za-z]{2,15}){1,2})"
+    )
     behind = any_of(word for word in names.honorifics | names.titles if word != "앞으로")
     addressed = (
         rf"(?<![A-Za-z])(?P<addressed>(?!{_NO_NAME_WORD}){_WORD}(?:\s(?!{_NO_NAME_WORD}){_WORD}){{1,3}})\s?(?:{behind})"

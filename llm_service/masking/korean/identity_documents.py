@@ -1,7 +1,8 @@
 """Passport and driver's licence numbers.
 
-Passport (여권법 시행령): a letter (M, S, R, D, O, G, P, T) and eight digits, since December 2021 a letter, three digits, a letter and four
-digits (M123A4567). Licence (도로교통법 시행규칙): region code 11-26 or 28 or the region's name, then 2-6-2 digits.
+Passport (여권법 시행령): a letter (M, S, R, D, O, G, P, T) and eight digits, since December 2021 a letter, three
+digits, a letter and four digits (M123A4567). Licence (도로교통법 시행규칙): region code 11-26 or 28 or the region's
+name, then 2-6-2 digits.
 """
 
 import re

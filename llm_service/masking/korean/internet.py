@@ -1,7 +1,7 @@
 """Mail addresses and IP addresses, written or spelt out (골뱅이, 점, (at), [dot]).
 
-An own mail rule, because Presidio's asks the internet for the list of public suffixes and stops at a word boundary, so a
-Korean particle behind the address hides it. Addresses after RFC 5322 (dot-atoms) and RFC 4291.
+An own mail rule, because Presidio's asks the internet for the list of public suffixes and stops at a word boundary,
+so a Korean particle behind the address hides it. Addresses after RFC 5322 (dot-atoms) and RFC 4291.
 """
 
 import ipaddress
@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from llm_service.masking.korean.recogniser import LIKELY, STRONG, Finding, KoreanRecogniser, before, finding
 from llm_service.masking.language import Reading
 
-_AT = r"(?:\s{0,2}@\s{0,2}|\s{0,2}[\[({<]\s?(?:at|AT|@|골뱅이)\s?[\])}>]\s{0,2}|\s{0,2}(?:골뱅이|앳|엣)\s{0,2}|\s(?:at|AT)\s)"
-_DOT = r"(?:\s{0,2}\.\s{0,2}|\s{0,2}[\[({<]\s?(?:dot|DOT|\.|점)\s?[\])}>]\s{0,2}|\s{0,2}(?:점|쩜|닷)\s{0,2}|\s(?:dot|DOT)\s)"
+_OPEN, _CLOSE, _BLANKS = r"[\[({<]\s?", r"\s?[\])}>]", r"\s{0,2}"
+_AT = rf"(?:{_BLANKS}(?:@|{_OPEN}(?:at|AT|@|골뱅이){_CLOSE}|골뱅이|앳|엣){_BLANKS}|\s(?:at|AT)\s)"
+_DOT = rf"(?:{_BLANKS}(?:\.|{_OPEN}(?:dot|DOT|\.|점){_CLOSE}|점|쩜|닷){_BLANKS}|\s(?:dot|DOT)\s)"
 _MAIL_TRIGGER = re.compile(r"@|골뱅이|앳|엣|at|AT")
 _DOMAIN_WORDS = r"네이버|지메일|다음|한메일|카카오|네이트|구글|핫메일|아웃룩|야후"
 _MAIL_TAIL = re.compile(
@@ -23,7 +24,8 @@ _SPELT_JOINT = rf"(?:{_DOT}|\s?(?:언더바|언더스코어|밑줄|하이픈|대
 _SPELT_LOCAL_END = re.compile(rf"[A-Za-z0-9_%+-]{{1,40}}(?:{_SPELT_JOINT}[A-Za-z0-9_%+-]{{1,40}}){{0,3}}$")
 _HANGUL_LOCAL_END = re.compile(r"[A-Za-z0-9._가-힣-]{1,20}$")
 _SPELT_PROVIDER = re.compile(
-    rf"(?P<local>[A-Za-z0-9_%+-]{{1,40}}(?:{_SPELT_JOINT}[A-Za-z0-9_%+-]{{1,40}}){{0,3}})\s?(?:골뱅이|앳|엣)\s?(?:{_DOMAIN_WORDS}|naver|gmail|daum|hanmail|kakao|nate)"
+    rf"[A-Za-z0-9_%+-]{{1,40}}(?:{_SPELT_JOINT}[A-Za-z0-9_%+-]{{1,40}}){{0,3}}"
+    rf"\s?(?:골뱅이|앳|엣)\s?(?:{_DOMAIN_WORDS}|naver|gmail|daum|hanmail|kakao|nate)"
 )
 
 _V4_DOT = r"\s?(?:\.|점|쩜|닷|dot|\[\.\]|\(\.\)|\[dot\])\s?"

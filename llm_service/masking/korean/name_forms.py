@@ -18,7 +18,9 @@ _PARTICLE_AFTER_CONSONANT = {"은", "이", "을", "과", "으로"}
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """start..given_start is the surname, given_start..end the given name, run_start..run_end the Hangul run around them."""
+    """start..given_start is the surname, given_start..end the given name, run_start..run_end the Hangul run around
+    them.
+    """
 
     run_start: int
     start: int
@@ -28,7 +30,9 @@ class Stretch:
 
 
 def form_points(text: str, stretch: Stretch, inside: Sequence[Morpheme], *, cued: bool, listed: bool) -> float:
-    """Points for the stretch. `cued`: a label or honorific stands beside it; `listed`: its given name is a listed one."""
+    """Points for the stretch. `cued`: a label or honorific stands beside it; `listed`: its given name is a listed
+    one.
+    """
     if not inside:
         return 0.0
     first, last = inside[0], inside[-1]
@@ -39,21 +43,9 @@ def form_points(text: str, stretch: Stretch, inside: Sequence[Morpheme], *, cued
         return _whole_word_points(text, stretch, first, cued=cued)
     if last.tag[0] in "JEX" and stretch.end - stretch.start == 2:
         return OTHER_WORD
-    parts = {(stretch.start, stretch.given_start), (stretch.given_start, stretch.end)}
-    words = [m for m in inside if _is_word(m) and (m.start, m.end) not in parts]
-    verbs = any(m.tag[0] == "V" or m.tag == "ETM" for m in inside)
     if first.start == stretch.start and not first.known and first.tag in ("NNP", "NNG"):
         return PARTLY_UNKNOWN
-    if not words and not verbs:
-        return SPLIT_INTO_SYLLABLES
-    if first in words and first.tag == "NNG" and first is not last:
-        if last.tag[0] in "JEVX" and _particle_fits(text, last):
-            return LISTED_WORD_AND_PARTICLE if listed else WORD_AND_PARTICLE
-        if last.start == stretch.end - 1 and last.form[:1] in _NOUN_ENDINGS:
-            return WORD_AND_NOUN_ENDING / 2 if cued or listed else WORD_AND_NOUN_ENDING
-    cut = sum(m.start < stretch.start or m.end > stretch.end for m in words)
-    against = HOLDS_A_WORD * len(words) + CUTS_A_WORD * cut + HOLDS_A_VERB * verbs
-    return against / 2 if cued else against
+    return _parts_points(text, stretch, inside, cued=cued, listed=listed)
 
 
 def inside_of(morphemes: Sequence[Morpheme], starts: Sequence[int], start: int, end: int) -> list[Morpheme]:
@@ -81,6 +73,23 @@ def _whole_word_points(text: str, stretch: Stretch, word: Morpheme, *, cued: boo
     if PLACE_ENDING.search(text[stretch.start : stretch.end]) and not cued:
         return 0.0
     return PROPER_NOUN if stretch.end - stretch.start > 2 else SHORT_PROPER_NOUN
+
+
+def _parts_points(text: str, stretch: Stretch, inside: Sequence[Morpheme], *, cued: bool, listed: bool) -> float:
+    first, last = inside[0], inside[-1]
+    parts = {(stretch.start, stretch.given_start)} | ({(stretch.given_start, stretch.end)} if listed else set())
+    words = [m for m in inside if _is_word(m) and (m.start, m.end) not in parts]
+    verbs = any(m.tag[0] == "V" or m.tag == "ETM" for m in inside)
+    if not words and not verbs:
+        return SPLIT_INTO_SYLLABLES
+    if first in words and first.tag == "NNG" and first is not last:
+        if last.tag[0] in "JEVX" and _particle_fits(text, last):
+            return LISTED_WORD_AND_PARTICLE if listed else WORD_AND_PARTICLE
+        if last.start == stretch.end - 1 and last.form[:1] in _NOUN_ENDINGS:
+            return WORD_AND_NOUN_ENDING / 2 if cued or listed else WORD_AND_NOUN_ENDING
+    cut = sum(m.start < stretch.start or m.end > stretch.end for m in words)
+    against = HOLDS_A_WORD * len(words) + CUTS_A_WORD * cut + HOLDS_A_VERB * verbs
+    return against / 2 if cued else against
 
 
 def _is_word(morpheme: Morpheme) -> bool:

@@ -1,9 +1,9 @@
 """Korean names of persons, customers and staff alike.
 
-A candidate begins with a listed surname and has two or three syllables (three or four behind a two-syllable surname). It collects
-points for what Kiwi makes of it (in no dictionary, proper noun, word), for its given name and for its neighbours: a label or
-role before it, an honorific, title or belonging behind it, a self-introduction, a number beside it. Recall is never complete
-(two syllables without a cue): nothing may rest on it alone.
+A candidate begins with a listed surname and has two or three syllables (three or four behind a two-syllable
+surname). It collects points for what Kiwi makes of it (in no dictionary, proper noun, word), for its given name and
+for its neighbours: a label or role before it, an honorific, title or belonging behind it, a self-introduction, a
+number beside it. Recall is never complete (two syllables without a cue): nothing may rest on it alone.
 """
 
 import re
@@ -27,8 +27,10 @@ TWO_SYLLABLES, TWO_SYLLABLES_ALONE, BEFORE_A_PRODUCT = -1.0, -1.5, -2.5
 LONGEST_WORD_CHARACTERS = 12
 _RUN = re.compile(r"[가-힣]{2,}")
 _PARTICLE = (
-    r"(?:이라고요|이라고|라고|이라는|라는|이란|이라서|라서|입니다만|입니다|이에요|예요|이예요|에요|이고요|이고|고요|인데요|인데|이며|며|이나|이요|요|이야|야|이죠|죠|이었|였|임|이구요|이구"
-    r"|에게서|에게|에서|에|께서는|께서|께|한테서|한테|이랑|랑|하고|까지|부터|처럼|보다|으로|로|은|는|이가|이는|이를|이도|이의|이|가|을|를|의|와|과|도|만|외|및|측|앞|네|아|인지|인가요|인가|맞|건|별|본인|님|씨)"
+    r"(?:이라고요|이라고|라고|이라는|라는|이란|이라서|라서|입니다만|입니다|이에요|예요|이예요|에요|이고요|이고|고요"
+    r"|인데요|인데|이며|며|이나|이요|요|이야|야|이죠|죠|이었|였|임|이구요|이구|에게서|에게|에서|에|께서는|께서|께"
+    r"|한테서|한테|이랑|랑|하고|까지|부터|처럼|보다|으로|로|은|는|이가|이는|이를|이도|이의|이|가|을|를|의|와|과|도|만"
+    r"|외|및|측|앞|네|아|인지|인가요|인가|맞|건|별|본인|님|씨)"
 )
 _PARTICLES = re.compile(rf"{_PARTICLE}{{1,3}}(?![가-힣])|(?:입니다|인데|이에요|예요|이라고|님|씨)")
 INTRODUCTION_BEFORE = re.compile(r"(?:^|[^가-힣])(?:저는|저|제가|나는|나|내가|전|난|여기는|여기|본인은)\s{0,2}$")
@@ -38,8 +40,10 @@ _NUMBER_BEHIND = re.compile(
     r"\s?[(,/:|\-\[]?\s?(?:[0-9(+][0-9() -]{5}|(?:19|20)?[0-9]{2}\s?[년.]\s?[01]?[0-9]\s?[월.])"
 )
 _NUMBER_BEFORE = re.compile(r"[0-9]{4}[)]?[ /,]{1,2}$")
+_SEPARATOR = r"[ .·ㆍ_*/,-]{1,2}|\n"
 _SPACED_NAME = re.compile(
-    r"(?<![가-힣])(?P<surname>[가-힣])(?P<gap>[ .·ㆍ_*/,-]{1,2}|\n)(?P<first>[가-힣])(?P<gap2>[ .·ㆍ_*/,-]{1,2}|\n)(?P<last>[가-힣])(?P<behind>[가-힣]{0,6})"
+    rf"(?<![가-힣])(?P<surname>[가-힣])(?P<gap>{_SEPARATOR})(?P<first>[가-힣])(?P<gap2>{_SEPARATOR})(?P<last>[가-힣])"
+    r"(?P<behind>[가-힣]{0,6})"
 )
 _SURNAME_APART = re.compile(r"(?<![가-힣])(?P<surname>[가-힣]{1,2})[ \n](?P<given>[가-힣]{2})(?P<behind>[가-힣]{0,6})")
 _NUMERAL = re.compile(r"[일이삼사오육칠팔구십백천만억조영공]+")
@@ -66,7 +70,8 @@ class PersonRecogniser(KoreanRecogniser):
         short = {label for label in names.labels if len(label) == 1}
         long = names.labels - short
         self._label_before = re.compile(
-            rf"(?:{any_of(long)}|(?<![가-힣])(?:{any_of(short)}))(?:님께서는|님께서|님은|님이|님|은|는|이|가|의|을|를|인|에게|께)?\s{{0,2}}(?:[:=\-/(\[\"'·,>|]\s{{0,2}}){{0,2}}$"
+            rf"(?:{any_of(long)}|(?<![가-힣])(?:{any_of(short)}))"
+            r"(?:님께서는|님께서|님은|님이|님|은|는|이|가|의|을|를|인|에게|께)?\s{0,2}(?:[:=\-/(\[\"'·,>|]\s{0,2}){0,2}$"
         )
         self._glued_label = re.compile(rf"(?:{any_of(long)})(?:님|은|는|이|가)?$")
         self._strict_label_before = re.compile(
@@ -120,13 +125,14 @@ class PersonRecogniser(KoreanRecogniser):
         head = text[max(0, start - 16) : start]
         label = self._label_before.search(head) is not None
         number = bool(_NUMBER_BEHIND.match(behind) or _NUMBER_BEFORE.search(head))
-        listed = text[stretch.given_start : end] in self._names.given_names
+        given = text[stretch.given_start : end]
+        listed = given in self._names.given_names or given in self._names.word_names
         points = STANDS_FREE + form_points(text, stretch, inside, cued=label or honorific, listed=listed)
         points += self._given_points(text[start : stretch.given_start], text[stretch.given_start : end], behind)
         points += LABEL * label + HONORIFIC * honorific + LABEL_AND_HONORIFIC * (label and honorific)
         points += BESIDE_A_NUMBER * number + self._weaker_cues(head, behind, label=label, honorific=honorific)
         if end - start == 2:
-            introduced = INTRODUCTION_BEFORE.search(head[-8:]) is not None
+            introduced = INTRODUCTION_BEFORE.search(head[-8:]) or self._introduces_itself(head, behind)
             points += TWO_SYLLABLES if label or honorific or number or introduced else TWO_SYLLABLES_ALONE
         return points
 
@@ -145,13 +151,17 @@ class PersonRecogniser(KoreanRecogniser):
             points += BELONGING
         if INTRODUCTION_BEFORE.search(head[-8:]):
             points += INTRODUCTION
-        elif _SENTENCE_START.search(head[-8:]) and INTRODUCTION_BEHIND.match(behind):
+        elif self._introduces_itself(head, behind):
             points += INTRODUCTION_WITHOUT_I
         if _FIELD_BEFORE.search(head) and _FIELD_BEHIND.match(behind):
             points += A_FIELD_OF_ITS_OWN
         if label and self._strict_label_before.search(head):
             points += STRICT_LABEL
         return points
+
+    def _introduces_itself(self, head: str, behind: str) -> bool:
+        """A sentence that consists of a name and a copula: 안녕하세요, 김율입니다."""
+        return bool(_SENTENCE_START.search(head[-8:]) and INTRODUCTION_BEHIND.match(behind))
 
     def _surname_length(self, value: str) -> int:
         return 2 if len(value) > 2 and value[:2] in self._names.surnames.two_syllables else 1

@@ -1,7 +1,9 @@
-"""Telephone numbers that point to a person: mobile 01x, Internet 070, virtual 050x, area-code landlines, each also as +82.
+"""Telephone numbers that point to a person: mobile 01x, Internet 070, virtual 050x, area-code landlines, each also
+as +82.
 
-Numbering: 전기통신번호관리세칙. Nationwide service numbers (15xx, 16xx, 18xx) and short numbers (112, 119, 1332) belong to
-companies and authorities and stay. A branch's landline stays only if the bank lists it in data/phones.yaml.
+Numbering: 전기통신번호관리세칙. Nationwide service numbers (15xx, 16xx, 18xx) and short numbers (112, 119, 1332)
+belong to companies and authorities and stay. A branch's landline stays only if the bank lists it in
+data/phones.yaml.
 """
 
 import re

@@ -1,8 +1,9 @@
 """Resident and foreigner registration numbers (주민등록번호, 외국인등록번호).
 
-Six digits of birth date and seven more: YYMMDD-GNNNNNN, where G tells century and sex (주민등록법 시행규칙 제2조): 1-4, 9 and 0 for
-citizens, 5-8 for foreigners (출입국관리법 시행규칙). Since October 2020 the last six digits are random and there is no check digit, so
-a check digit only raises the score; the date part must be possible. A tail masked with stars is still personal data.
+Six digits of birth date and seven more: YYMMDD-GNNNNNN, where G tells century and sex (주민등록법 시행규칙 제2조):
+1-4, 9 and 0 for citizens, 5-8 for foreigners (출입국관리법 시행규칙). Since October 2020 the last six digits are
+random and there is no check digit, so a check digit only raises the score; the date part must be possible. A tail
+masked with stars is still personal data.
 """
 
 import re

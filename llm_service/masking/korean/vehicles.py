@@ -1,4 +1,6 @@
-"""Vehicle plates: two or three digits, one syllable of the list, four digits, on old plates behind a region (자동차 등록번호판 고시)."""
+"""Vehicle plates: two or three digits, one syllable of the list, four digits, on old plates behind a region (자동차
+등록번호판 고시).
+"""
 
 import re
 from collections.abc import Iterator
