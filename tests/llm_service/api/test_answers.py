@@ -1,6 +1,7 @@
 """Answers over HTTP: asked, streamed, resumed, judged; through the real masker, index and engine."""
 
 import asyncio
+from pathlib import Path
 
 import httpx
 import pytest
@@ -104,6 +105,27 @@ async def test_two_hundred_readers_wait_at_once_and_all_see_the_same_answer(answ
     told = await asyncio.gather(*readers)
     assert told[0][-1] == "done"
     assert all(names == told[0] for names in told)
+
+
+async def test_an_answer_given_by_one_replica_is_streamed_and_stopped_by_another(
+    make_settings, analysers, run_service, redis_url: str, tmp_path: Path
+) -> None:
+    first = make_settings(redis_url=redis_url, home=tmp_path / "first")
+    second = make_settings(redis_url=redis_url, home=tmp_path / "second")
+    async with run_service(first, analysers) as one, run_service(second, analysers) as other:
+        accepted = await one.client.create_turn("event-1", CUSTOMER, QUESTION)
+        reading = asyncio.create_task(_told(other, accepted))
+        await asyncio.gather(
+            *(
+                replica.client.start_answer(accepted.turn_id, accepted.conversation_id, ROUTE)
+                for replica in (one, other)
+            )
+        )
+        assert await reading == await _told(one, accepted)
+        stopped = await one.client.create_turn("event-2", CUSTOMER, QUESTION)
+        reading = asyncio.create_task(_told(one, stopped))
+        await other.client.stop_answer(stopped.turn_id, stopped.conversation_id)
+        assert await reading == ["done"]
 
 
 async def test_a_verdict_is_kept_pending_with_its_correction_masked(answering) -> None:

@@ -1,4 +1,4 @@
-"""Hashes in place of names: stable under one key, different for whatever must be kept apart, useless without the key."""
+"""Hashes in place of names: stable under one key, different for what must be kept apart, useless without the key."""
 
 import pytest
 from hypothesis import given
