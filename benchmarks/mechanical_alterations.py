@@ -65,8 +65,8 @@ def mechanical_alterations(parts: Sequence[Part], count: int, seed: int) -> Iter
 def _passage(number: int, part: Part) -> Candidate:
     return Candidate(
         passage_id=number,
-        document_path=part.gold,
-        document_title=part.header.partition(" 제")[0],
+        document_path=part.place,
+        document_title=part.place,
         label=part.header,
         article=part.article,
         heading_path=(),

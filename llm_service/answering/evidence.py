@@ -33,9 +33,8 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Evidence:
-    """`squeezed` is the text without blanks; `bounds` maps a quantity to the words found behind it (None for none)."""
+    """`bounds` maps a quantity to the words found behind it, None for none; `row_numbers` are those without a unit."""
 
-    squeezed: str
     bigrams: frozenset[str]
     bounds: Mapping[tuple[str, str], frozenset[Bound | None]]
     numbers: frozenset[Fraction]
@@ -47,12 +46,9 @@ class Evidence:
 @lru_cache(maxsize=REMEMBERED_PASSAGES)
 def evidence_of(passage: Candidate) -> Evidence:
     """Everything an answer that cites this passage may rest on: its text, its label and titles, its dates."""
-    heading = "\n".join(
-        (passage.document_title, passage.label, *passage.heading_path, passage.in_force_from.isoformat())
-    )
+    heading = heading_of(passage)
     found = (*quantities_of(passage.text), *quantities_of(heading))
     return Evidence(
-        squeezed=squeezed(f"{passage.text}\n{heading}"),
         bigrams=bigrams_of(f"{passage.text}\n{heading}"),
         bounds=_bounds(found),
         numbers=frozenset(quantity.number for quantity in found if quantity.number is not None),
@@ -60,6 +56,17 @@ def evidence_of(passage: Candidate) -> Evidence:
         chains=frozenset((*_chains(found), *_own_positions(passage))),
         sentences=tuple(Sentence(text, bigrams_of(text)) for text in sentences_of(passage.text)),
     )
+
+
+@lru_cache(maxsize=REMEMBERED_PASSAGES)
+def squeezed_passage(passage: Candidate) -> str:
+    """The text and the heading of a passage without blanks, to look for what is quoted word for word."""
+    return squeezed(f"{passage.text}\n{heading_of(passage)}")
+
+
+def heading_of(passage: Candidate) -> str:
+    """What a passage says about itself beside its text: titles, label, first day in force."""
+    return "\n".join((passage.document_title, passage.label, *passage.heading_path, passage.in_force_from.isoformat()))
 
 
 def sentences_of(text: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from llm_service.answering.evidence import (
     evidence_of,
     sentences_of,
     squeezed,
+    squeezed_passage,
 )
 from llm_service.answering.polarity import contradicts, predicates_of, swapped_opposites
 from llm_service.answering.quantities import Quantity, quantities_of, without_quantities
@@ -83,13 +84,12 @@ class Verifier:
         return tuple(self._verdict(sentence, cited, question) for sentence in sentences_of(CITATION.sub("", segment)))
 
     def _verdict(self, sentence: str, cited: Sequence[Candidate], question: str) -> SentenceVerdict:
-        evidence = [evidence_of(passage) for passage in cited]
         ids = tuple(passage.passage_id for passage in cited)
-        if any(_stands_in(squeezed(sentence), known.squeezed) for known in evidence):
-            return SentenceVerdict(MaskedText(sentence), True, (), (), 1.0, ids)
-        if not evidence:
+        if not cited:
             return SentenceVerdict(MaskedText(sentence), False, ("uncited",), (), 0.0, ids)
-        found = _Comparison(sentence, evidence)
+        if any(_stands_in(squeezed(sentence), squeezed_passage(passage)) for passage in cited):
+            return SentenceVerdict(MaskedText(sentence), True, (), (), 1.0, ids)
+        found = _Comparison(sentence, cited)
         unsupported = found.unsupported(quantities_of(question))
         score = self._entailment.score(sentence, cited)
         failures: list[Failure] = ["quantity_not_in_source"] if unsupported else []
@@ -105,7 +105,8 @@ class Verifier:
 class _Comparison:
     """One sentence held against the sources it cites, and against the one sentence of theirs that comes nearest."""
 
-    def __init__(self, sentence: str, evidence: Sequence[Evidence]) -> None:
+    def __init__(self, sentence: str, cited: Sequence[Candidate]) -> None:
+        evidence = [evidence_of(passage) for passage in cited]
         said = bigrams_of(sentence)
         known = [source for passage in evidence for source in passage.sentences]
         nearest = max(known, key=lambda source: len(said & source.bigrams), default=Sentence("", said))
@@ -113,6 +114,7 @@ class _Comparison:
         self._sentence = sentence
         self._nearest = nearest.text
         self._evidence = evidence
+        self._texts = [squeezed_passage(passage) for passage in cited]
         self._quantities = quantities_of(sentence)
         self._is_nearest_changed = self._overlap >= _SAME_SENTENCE
 
@@ -143,6 +145,8 @@ class _Comparison:
         return times >= sum(own.value == quantity.value for own in said)
 
     def _sources_bear_out(self, quantity: Quantity) -> bool:
+        if quantity.kind in ("name", "phone"):
+            return any(quantity.value in text or quantity.value in text.replace("-", "") for text in self._texts)
         return any(_bears_out(known, quantity) for known in self._evidence)
 
     @property
@@ -186,8 +190,6 @@ def _key(quantity: Quantity) -> tuple[str, str]:
 def _bears_out(known: Evidence, quantity: Quantity) -> bool:
     if quantity.kind == "article":
         return any(_holds(chain, chain_of(quantity)) for chain in known.chains)
-    if quantity.kind in ("name", "phone"):
-        return quantity.value in known.squeezed or quantity.value in known.squeezed.replace("-", "")
     if quantity.kind == "number":
         return quantity.number in known.numbers
     return _key(quantity) in known.bounds or quantity.number in known.row_numbers
