@@ -1,5 +1,6 @@
 """What a loaded document is: title, kind, series, since when it is in force. Knows neither passages nor the store."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,13 +26,14 @@ _KINDS_FILE = Path(__file__).parent / "data" / "document_kinds.yaml"
 _DATE_PROPERTIES = ("시행일자", "시행일", "적용일", "in_force_from", "effective_date")
 _WRITTEN_DATE = re.compile(r"(\d{4})\s*[-./년]\s*(\d{1,2})\s*[-./월]\s*(\d{1,2})")
 _IN_FORCE_LINE = re.compile(rf"시행일자?\s*[:：]?\s*{_WRITTEN_DATE.pattern}")
+# Only values of these forms are kept: a front matter is written by anyone, and details are not masked.
 _DETAILS = {
-    "법령ID": "law_id",
-    "법령MST": "law_edition_id",
-    "법령구분": "law_level",
-    "공포일자": "promulgated",
-    "공포번호": "promulgation_number",
-    "출처": "origin",
+    "법령ID": ("law_id", re.compile(r"\d{4,8}")),
+    "법령MST": ("law_edition_id", re.compile(r"\d{1,9}")),
+    "법령구분": ("law_level", re.compile(r"[가-힣]{1,12}")),
+    "공포일자": ("promulgated", re.compile(r"\d{4}-\d{2}-\d{2}")),
+    "공포번호": ("promulgation_number", re.compile(r"\d{1,6}")),
+    "출처": ("origin", re.compile(r"https://www\.law\.go\.kr/[가-힣/]{1,200}")),
 }
 
 
@@ -55,12 +57,14 @@ def identify(path: str, document: LoadedDocument, declared: Declaration, today: 
     law = is_statute(document)
     stated = declared.in_force_from or _stated_date(document)
     details = {
-        name: document.properties[field] for field, name in _DETAILS.items() if law and field in document.properties
+        name: document.properties[field]
+        for field, (name, form) in _DETAILS.items()
+        if law and form.fullmatch(document.properties.get(field, ""))
     }
     return Identity(
         title=title,
         kind=LAW_KIND if law else _kind(document, title, path),
-        series=_law_series(document, title) if law else f"path:{path}",
+        series=_law_series(details, title) if law else f"path:{path}",
         in_force_from=stated or today,
         date_is_stated=stated is not None,
         details=details,
@@ -72,9 +76,11 @@ def korean_today() -> date:
     return datetime.now(KOREAN_TIME).date()
 
 
-def _law_series(document: LoadedDocument, title: str) -> str:
-    law_id = document.properties.get("법령ID")
-    return f"law:{law_id}" if law_id else f"law:{title}:{document.properties['법령구분']}"
+def _law_series(details: Mapping[str, str], title: str) -> str:
+    if "law_id" in details:
+        return f"law:{details['law_id']}"
+    named = f"{title}|{details.get('law_level', '')}"
+    return f"law:{hashlib.sha256(named.encode()).hexdigest()[:32]}"
 
 
 def _kind(document: LoadedDocument, title: str, path: str) -> str:

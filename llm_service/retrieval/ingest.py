@@ -6,22 +6,24 @@ line and no HTTP; a bad file is a report, while a masker or database that fails 
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from llm_service.client import Audience, DocumentReport
 from llm_service.errors import InvalidInput
 from llm_service.logs import get_logger
-from llm_service.masked import MaskedText, RawText
 from llm_service.retrieval.chunking import CHUNKING_VERSION, draft_passages
-from llm_service.retrieval.draft import PassageDraft, searchable_text
-from llm_service.retrieval.identity import Identity, identify, korean_today
+from llm_service.retrieval.draft import searchable_text
+from llm_service.retrieval.identity import OTHER_KIND, Identity, identify, korean_today
 from llm_service.retrieval.lexical import PassageTerms, pack_terms
 from llm_service.retrieval.loaders.content import FailureCode, LoadedDocument, UnreadableDocument
 from llm_service.retrieval.manifest import MANIFEST_NAME, Declaration, read_manifest
+from llm_service.retrieval.masked_draft import DocumentMasker, DocumentMasking, MaskedDraft
 from llm_service.retrieval.reasons import explain
 from llm_service.retrieval.statutes import is_repealing_act
 from llm_service.store import documents
@@ -29,10 +31,16 @@ from llm_service.store.documents import EditionRecord, PassageRecord, StoredDocu
 from llm_service.store.transactions import Transactions
 
 MAX_PATH_CHARACTERS = 512
+FILES_AHEAD = 2
 IGNORED_NAMES = {MANIFEST_NAME, "Thumbs.db", "desktop.ini"}
 IGNORED_PREFIXES = (".", "~$")
 
 _log = get_logger(__name__)
+
+
+ReportState = Literal["ready", "unchanged", "failed", "quarantined"]
+PathChange = Callable[[Any, str], int]
+"""A change of `store.documents` to everything under a path; the session is the store's own type."""
 
 
 class Parser(Protocol):
@@ -40,22 +48,6 @@ class Parser(Protocol):
 
     def parse(self, path: str, content: bytes) -> LoadedDocument:
         """The document's blocks. Raises `UnreadableDocument`."""
-
-
-class Masked(Protocol):
-    """A masked text and how many values of each type it had."""
-
-    @property
-    def text(self) -> MaskedText: ...
-    @property
-    def counts(self) -> Mapping[str, int]: ...
-
-
-class DocumentMasker(Protocol):
-    """Masks identifiers in text of any length."""
-
-    def mask_document(self, raw: RawText) -> Masked:
-        """Raises `MaskingUnavailable` rather than let anything pass."""
 
 
 class PassageAnalyser(Protocol):
@@ -69,6 +61,14 @@ class IndexUpdater(Protocol):
 
     def apply_changes(self) -> object:
         """Apply every change that the index does not hold yet."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A file read, cut and masked: an edition whose passages are still to be analysed."""
+
+    edition: EditionRecord
+    drafts: list[MaskedDraft]
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Ingest:
         A new content under a known path is a new edition. The report's `reason` is `code: sentence`, None when all is
         well.
         """
-        report = self._ingest(relative_path, content, declared or Declaration(tuple(audience)))
+        report = self._finish(self._prepare(relative_path, content, declared or Declaration(tuple(audience))))
         self._index.apply_changes()
         return report
 
@@ -127,146 +127,143 @@ class Ingest:
             raise InvalidInput("directory_missing", "the directory to ingest does not exist")
         manifest = read_manifest(directory, audience)
         files = list(_files_below(directory))
+        declared = ((file, manifest.declaration(_path_below(directory, file))) for file in files)
         reports: list[DocumentReport] = []
-        for done, file in enumerate(files, start=1):
-            path = file.relative_to(directory).as_posix()
-            declared = manifest.declaration(unicodedata.normalize("NFC", path))
-            report = self._ingest_from_disk(path, file, declared)
-            reports.append(report)
-            progress(Progress(done, len(files), report))
+        for prepared in self._prepared_ahead(directory, declared):
+            reports.append(self._finish(prepared))
+            progress(Progress(len(reports), len(files), reports[-1]))
         self._index.apply_changes()
         return reports
 
     def withdraw(self, relative_path: str) -> int:
         """Take every ready edition stored under a path out of the answers; returns how many there were."""
-        return self._change_state(
-            relative_path, None, lambda session, document_id: documents.withdraw(session, document_id, "withdrawn")
-        )
+        return self._change(relative_path, documents.withdraw_path)
 
     def restore(self, relative_path: str) -> int:
         """Undo `withdraw`; returns how many editions are in the answers again."""
-        return self._change_state(relative_path, "withdrawn", documents.restore)
+        return self._change(relative_path, documents.restore_path)
 
     def delete(self, relative_path: str) -> int:
         """Erase everything stored under a path, passages and vectors included; returns how many editions there were."""
+        return self._change(relative_path, documents.delete_path)
+
+    def _change(self, relative_path: str, change: PathChange) -> int:
         path = normalise_path(relative_path)
-        erased = self._records.run_blocking(lambda session: documents.delete_path(session, path))
+        changed = self._records.run_blocking(lambda session: change(session, path))
         self._index.apply_changes()
-        return len(erased)
+        return changed
 
-    def _change_state(self, relative_path: str, reason: str | None, change: Callable[[Any, int], None]) -> int:
-        path = normalise_path(relative_path)
+    def _prepared_ahead(
+        self, directory: Path, files: Iterable[tuple[Path, Declaration | None]]
+    ) -> Iterator[_Prepared | DocumentReport]:
+        """Files in order, the next ones read and masked while the caller analyses this one: two cores are busy."""
+        with ThreadPoolExecutor(1, thread_name_prefix="ingest") as ahead:
+            waiting: deque[Future[_Prepared | DocumentReport]] = deque()
+            try:
+                for file, declared in files:
+                    waiting.append(ahead.submit(self._prepare_from_disk, directory, file, declared))
+                    if len(waiting) > FILES_AHEAD:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for unneeded in waiting:
+                    unneeded.cancel()
 
-        def work(session: Any) -> int:
-            chosen = documents.editions_at(session, path, "withdrawn" if reason else "ready", reason)
-            for stored in chosen:
-                change(session, stored.id)
-            return len(chosen)
-
-        count = self._records.run_blocking(work)
-        self._index.apply_changes()
-        return count
-
-    def _ingest_from_disk(self, path: str, file: Path, declared: Declaration | None) -> DocumentReport:
+    def _prepare_from_disk(
+        self, directory: Path, file: Path, declared: Declaration | None
+    ) -> _Prepared | DocumentReport:
+        path = _path_below(directory, file)
         if declared is None:
             return DocumentReport(path, "quarantined", explain("no_audience"), None, 0)
         try:
             content = file.read_bytes()
         except OSError:
             return DocumentReport(path, "failed", explain("unreadable_file"), None, 0)
-        return self._ingest(path, content, declared)
+        return self._prepare(path, content, declared)
 
-    def _ingest(self, relative_path: str, content: bytes, declared: Declaration) -> DocumentReport:
+    def _prepare(self, relative_path: str, content: bytes, declared: Declaration) -> _Prepared | DocumentReport:
+        """Everything up to masking; a report if the file is unchanged or has no valid path."""
         try:
             path = normalise_path(relative_path)
         except UnreadableDocument as error:
             return DocumentReport(relative_path, "failed", explain(error.code), None, 0)
         digest = hashlib.sha256(content).hexdigest()
-        known = self._records.run_blocking(lambda session: self._unchanged(session, path, digest, declared))
+        known = self._unchanged(path, digest, declared)
         if known is not None:
             return known
         try:
             loaded = self._parser.parse(path, content)
-            identity = identify(path, loaded, declared, self._today())
-            edition = self._edition(path, digest, declared, loaded, identity)
+            return self._masked_edition(path, digest, declared, loaded)
         except UnreadableDocument as error:
-            edition = self._unreadable(path, digest, declared, error.code)
-        return self._store(edition)
+            return _Prepared(self._unreadable(path, digest, declared, error.code), [])
 
-    def _unchanged(self, session: Any, path: str, digest: str, declared: Declaration) -> DocumentReport | None:
-        """A report if this content under this declaration is what was stored last; a new audience is taken over at
-        once."""
-        latest = documents.latest_of_path(session, path)
+    def _finish(self, prepared: _Prepared | DocumentReport) -> DocumentReport:
+        if isinstance(prepared, DocumentReport):
+            return prepared
+        edition = replace(prepared.edition, passages=list(self._analysed(prepared.drafts)))
+        report = _report(self._records.run_blocking(lambda session: documents.store_edition(session, edition)))
+        _log.info("document_stored", state=report.state, passages=report.passages, reason=edition.reason)
+        return report
+
+    def _unchanged(self, path: str, digest: str, declared: Declaration) -> DocumentReport | None:
+        """A report if this content under this declaration is what was stored last; another audience is taken over."""
+        latest = self._records.run_blocking(lambda session: documents.latest_of_path(session, path))
         if latest is None or latest.content_sha256 != digest or latest.details.get("made_from") != _made_from(declared):
             return None
-        if latest.reason == "duplicate_edition" and not documents.same_edition(
-            session, latest.series, latest.in_force_from, digest
+        if latest.reason == documents.DUPLICATE and self._records.run_blocking(
+            lambda session: documents.same_edition(session, latest.series, latest.in_force_from, digest) is None
         ):
             return None
-        if tuple(latest.audience) != tuple(declared.audience):
-            documents.change_audience(session, latest.id, declared.audience)
-            return _report(latest, latest.state if latest.state != "withdrawn" else "unchanged")
-        return _report(latest, "unchanged" if latest.state in {"ready", "withdrawn"} else latest.state)
+        if set(latest.audience) == set(declared.audience):
+            return _report(latest, "unchanged" if latest.state == "ready" else None)
+        self._records.run_blocking(lambda session: documents.change_audience(session, latest.id, declared.audience))
+        return _report(latest)
 
-    def _edition(
-        self, path: str, digest: str, declared: Declaration, loaded: LoadedDocument, identity: Identity
-    ) -> EditionRecord:
+    def _masked_edition(self, path: str, digest: str, declared: Declaration, loaded: LoadedDocument) -> _Prepared:
+        identity = identify(path, loaded, declared, self._today())
         drafts = draft_passages(loaded, identity.title, identity.in_force_from if identity.date_is_stated else None)
         if not drafts:
             raise UnreadableDocument("no_text")
-        counts: dict[str, int] = {}
-        passages = list(self._passages(drafts, counts))
+        masking = DocumentMasking(self._masker)
+        masked = masking.drafts(drafts)
         held_back = is_repealing_act(loaded)
-        return EditionRecord(
+        edition = EditionRecord(
             path=path,
             series=identity.series,
-            title=self._mask(identity.title, {}, {}),
+            title=masking.name(identity.title),
             kind=identity.kind,
             audience=declared.audience,
             content_sha256=digest,
             in_force_from=identity.in_force_from,
             state="quarantined" if held_back else "ready",
             reason="repealing_act" if held_back else None,
-            entity_counts=counts,
+            entity_counts=masking.counts,
             details={**identity.details, **_origin(loaded, identity), "made_from": _made_from(declared)},
-            passages=passages,
         )
+        return _Prepared(edition, masked)
 
-    def _passages(self, drafts: Sequence[PassageDraft], counts: dict[str, int]) -> Iterator[PassageRecord]:
-        seen: dict[str, MaskedText] = {}
-        headings: dict[str, int] = {}
-        masked = [(self._mask(draft.text, counts), self._mask(draft.header, headings, seen), draft) for draft in drafts]
-        analysed = self._analyser.passages_terms((header, searchable_text(text)) for text, header, _ in masked)
-        for (text, header, draft), terms in zip(masked, analysed, strict=True):
+    def _analysed(self, drafts: Sequence[MaskedDraft]) -> Iterator[PassageRecord]:
+        analysed = self._analyser.passages_terms((draft.header, searchable_text(draft.text)) for draft in drafts)
+        for draft, terms in zip(drafts, analysed, strict=True):
             yield PassageRecord(
-                text=text,
-                header=header,
-                label=self._mask(draft.label, headings, seen),
+                text=draft.text,
+                header=draft.header,
+                label=draft.label,
                 article=draft.article,
                 clause=draft.clause,
-                heading_path=tuple(self._mask(heading, headings, seen) for heading in draft.heading_path),
+                heading_path=draft.heading_path,
                 page=draft.page,
                 parent_position=draft.parent,
                 vectors=pack_terms(terms),
             )
 
-    def _mask(self, text: str, counts: dict[str, int], seen: dict[str, MaskedText] | None = None) -> MaskedText:
-        if seen is not None and text in seen:
-            return seen[text]
-        masked = self._masker.mask_document(RawText(text))
-        for kind, count in masked.counts.items():
-            counts[kind] = counts.get(kind, 0) + count
-        if seen is not None:
-            seen[text] = masked.text
-        return masked.text
-
     def _unreadable(self, path: str, digest: str, declared: Declaration, code: FailureCode) -> EditionRecord:
-        title = PurePosixPath(path).stem
         return EditionRecord(
             path=path,
             series=f"path:{path}",
-            title=self._mask(title, {}),
-            kind="document",
+            title=DocumentMasking(self._masker).name(PurePosixPath(path).stem),
+            kind=OTHER_KIND,
             audience=declared.audience,
             content_sha256=digest,
             in_force_from=self._today(),
@@ -274,24 +271,6 @@ class Ingest:
             reason=code,
             details={"made_from": _made_from(declared)},
         )
-
-    def _store(self, edition: EditionRecord) -> DocumentReport:
-        def work(session: Any) -> DocumentReport:
-            twin = documents.same_edition(session, edition.series, edition.in_force_from, edition.content_sha256)
-            if edition.state == "ready" and twin is not None and twin.path != edition.path:
-                duplicate = _duplicate(edition)
-                documents.add_edition(session, duplicate)
-                return DocumentReport(edition.path, "unchanged", explain("duplicate_edition"), twin.id, twin.passages)
-            document_id = documents.add_edition(session, edition)
-            reason = explain(edition.reason) if edition.reason else None
-            state = "ready" if edition.state == "withdrawn" else edition.state
-            return DocumentReport(
-                edition.path, state, reason, document_id, len(edition.passages), dict(edition.entity_counts)
-            )
-
-        report = self._records.run_blocking(work)
-        _log.info("document_stored", state=report.state, passages=report.passages, reason=edition.reason)
-        return report
 
 
 def normalise_path(relative_path: str) -> str:
@@ -311,6 +290,10 @@ def normalise_path(relative_path: str) -> str:
     return path
 
 
+def _path_below(directory: Path, file: Path) -> str:
+    return unicodedata.normalize("NFC", file.relative_to(directory).as_posix())
+
+
 def _files_below(directory: Path) -> Iterator[Path]:
     """Regular files in order of path; links are not followed, hidden and temporary files are left out."""
     for entry in sorted(directory.iterdir(), key=lambda item: item.name):
@@ -323,30 +306,17 @@ def _files_below(directory: Path) -> Iterator[Path]:
 
 
 def _made_from(declared: Declaration) -> str:
-    """What passages depend on besides the content: if it differs, the file is read again."""
+    """A digest of what passages depend on besides the content: if it differs, the file is read again."""
     since = declared.in_force_from.isoformat() if declared.in_force_from else ""
-    return f"{CHUNKING_VERSION}|{since}|{declared.title or ''}"
+    return hashlib.sha256(f"{CHUNKING_VERSION}|{since}|{declared.title or ''}".encode()).hexdigest()[:32]
 
 
 def _origin(loaded: LoadedDocument, identity: Identity) -> dict[str, Any]:
     return {"format": loaded.format, "date_is_stated": identity.date_is_stated, "notes": list(loaded.notes)}
 
 
-def _duplicate(edition: EditionRecord) -> EditionRecord:
-    return EditionRecord(
-        path=edition.path,
-        series=edition.series,
-        title=edition.title,
-        kind=edition.kind,
-        audience=edition.audience,
-        content_sha256=edition.content_sha256,
-        in_force_from=edition.in_force_from,
-        state="withdrawn",
-        reason="duplicate_edition",
-        details=edition.details,
-    )
-
-
-def _report(stored: StoredDocument, state: Any) -> DocumentReport:
+def _report(stored: StoredDocument, state: ReportState | None = None) -> DocumentReport:
+    """What became of a file; an edition that was withdrawn, by a person or by another edition, changed nothing."""
     reason = explain(stored.reason) if stored.reason else None
-    return DocumentReport(stored.path, state, reason, stored.id, stored.passages, dict(stored.entity_counts))
+    told = state or ("unchanged" if stored.state == "withdrawn" else stored.state)
+    return DocumentReport(stored.path, told, reason, stored.id, stored.passages, dict(stored.entity_counts))

@@ -5,11 +5,11 @@ next one's first day, whatever the order in which they arrived.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal, cast
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ColumnElement, delete, insert, select, true
 from sqlalchemy.orm import Session
 
 from llm_service.masked import MaskedText
@@ -19,6 +19,10 @@ DocumentState = Literal["ready", "failed", "quarantined", "withdrawn"]
 
 REPLACED = "replaced_edition"
 """Reason of an edition withdrawn because another of the same series and first day took its place."""
+DUPLICATE = "duplicate_edition"
+"""Reason of an edition that is stored, without passages, under a second path."""
+WITHDRAWN = "withdrawn"
+"""Reason of an edition that a person withdrew."""
 
 
 @dataclass(frozen=True)
@@ -74,30 +78,17 @@ class StoredDocument:
     passages: int
 
 
-def add_edition(session: Session, edition: EditionRecord) -> int:
-    """Store an edition with its passages and put its series in order; returns the document's id.
+def store_edition(session: Session, edition: EditionRecord) -> StoredDocument:
+    """Store an edition with its passages, put its series in order and tell what became of it.
 
-    A row of the same path and content that was made before (failed, or with another date) is removed first.
+    A row of the same path and content that was made before (failed, or with another date) is removed first. Where the
+    same edition is ready under another path, this one is kept as a duplicate without passages.
     """
-    for document in session.scalars(
-        select(Document).where(Document.path == edition.path, Document.content_sha256 == edition.content_sha256)
-    ):
-        if document.in_force_from == edition.in_force_from or document.in_force_to == OPEN_END:
-            _remove(session, document)
-    document = Document(
-        path=edition.path,
-        series=edition.series,
-        title=edition.title,
-        kind=edition.kind,
-        audience=list(edition.audience),
-        content_sha256=edition.content_sha256,
-        in_force_from=edition.in_force_from,
-        state=edition.state,
-        reason=edition.reason,
-        entity_counts=dict(edition.entity_counts),
-        details=dict(edition.details),
-        passage_count=len(edition.passages),
-    )
+    _remove_outdated(session, edition)
+    twin = same_edition(session, edition.series, edition.in_force_from, edition.content_sha256)
+    if edition.state == "ready" and twin is not None:
+        edition = replace(edition, state="withdrawn", reason=DUPLICATE, passages=(), entity_counts={})
+    document = _new_document(edition)
     session.add(document)
     session.flush()
     if edition.passages:
@@ -105,7 +96,32 @@ def add_edition(session: Session, edition: EditionRecord) -> int:
     if edition.state == "ready":
         _note_change(session, document.id, "upsert")
         order_series(session, edition.series)
-    return document.id
+    return _stored(document)
+
+
+def _remove_outdated(session: Session, edition: EditionRecord) -> None:
+    statement = select(Document).where(Document.path == edition.path, Document.content_sha256 == edition.content_sha256)
+    for document in session.scalars(statement).all():
+        if document.in_force_from == edition.in_force_from or document.in_force_to == OPEN_END:
+            _remove(session, document)
+
+
+def _new_document(edition: EditionRecord) -> Document:
+    return Document(
+        path=edition.path,
+        series=edition.series,
+        title=edition.title,
+        kind=edition.kind,
+        audience=list(edition.audience),
+        content_sha256=edition.content_sha256,
+        in_force_from=edition.in_force_from,
+        in_force_to=OPEN_END,
+        state=edition.state,
+        reason=edition.reason,
+        entity_counts=dict(edition.entity_counts),
+        details=dict(edition.details),
+        passage_count=len(edition.passages),
+    )
 
 
 def order_series(session: Session, series: str) -> None:
@@ -177,20 +193,34 @@ def restore(session: Session, document_id: int) -> None:
     order_series(session, document.series)
 
 
-def delete_path(session: Session, path: str) -> list[int]:
-    """Erase every edition stored under a path with its passages; returns the ids, empty if there was none."""
-    documents = list(session.scalars(select(Document).where(Document.path == path)))
-    for document in documents:
+def withdraw_path(session: Session, path: str) -> int:
+    """Withdraw every ready edition stored under a path; returns how many there were."""
+    ready = _at(session, path, Document.state == "ready")
+    for document in ready:
+        withdraw(session, document.id, WITHDRAWN)
+    return len(ready)
+
+
+def restore_path(session: Session, path: str) -> int:
+    """Restore every edition under a path that a person withdrew; returns how many there were."""
+    withdrawn = _at(session, path, Document.reason == WITHDRAWN)
+    for document in withdrawn:
+        restore(session, document.id)
+    return len(withdrawn)
+
+
+def delete_path(session: Session, path: str) -> int:
+    """Erase every edition stored under a path with its passages; returns how many there were."""
+    stored = _at(session, path, true())
+    for document in stored:
         _remove(session, document)
-    for series in {document.series for document in documents}:
+    for series in sorted({document.series for document in stored}):
         order_series(session, series)
-    return [document.id for document in documents]
+    return len(stored)
 
 
-def editions_at(session: Session, path: str, state: DocumentState, reason: str | None) -> list[StoredDocument]:
-    """What is stored under a path in this state and for this reason."""
-    statement = select(Document).where(Document.path == path, Document.state == state, Document.reason == reason)
-    return [_stored(document) for document in session.scalars(statement.order_by(Document.id))]
+def _at(session: Session, path: str, condition: ColumnElement[bool]) -> Sequence[Document]:
+    return session.scalars(select(Document).where(Document.path == path, condition).order_by(Document.id)).all()
 
 
 def list_documents(session: Session) -> list[StoredDocument]:
