@@ -22,7 +22,7 @@ _NO_NAME_WORD = (
     r"(?i:card|plus|gold|vip|bank|private|banking|platinum|premium|classic|family|check|credit|debit|mobile|web|app|pay|service"
     r"|center|centre|open|smart|one|super|black|silver|the|korea|seoul|global|call|happy|prime|master|visa|business|account)\b"
 )
-_ADDRESSED = re.compile(r"\s?(?:님|씨)(?![가-힣]{2})")
+_ADDRESSED = re.compile(r"\s?(?:님|씨|고객님)(?![가-힣]{2})")
 _NAME_LABEL = re.compile(r"(?:성명|이름|성함|고객명|예금주명?)(?:은|는|이|가)?\s?:?\s?$")
 _LATIN = re.compile(r"[A-Za-z]{2}")
 
@@ -91,7 +91,7 @@ def _latin_names(names: NameFile) -> re.Pattern[str]:
     addressed = (
         rf"(?<![A-Za-z])(?P<addressed>(?!{_NO_NAME_WORD}){_WORD}(?:\s(?!{_NO_NAME_WORD}){_WORD}){{1,3}})\s?(?:{behind})"
     )
-    family_first = rf"(?<![A-Za-z])(?P<family_first>(?:{family}),?\s(?=[A-Z]){given})(?![A-Za-z])"
+    family_first = rf"(?<![A-Za-z])(?P<family_first>(?:{family})(?:,?\s|/)(?=[A-Z]){given})(?![A-Za-z])"
     family_last = rf"(?<![A-Za-z])(?P<family_last>(?=[A-Z]){given}\s(?:{family}))(?![A-Za-z])"
     return re.compile(
         rf"{labelled}(?![A-Za-z])|{introduced}|{spelt}(?![A-Za-z])|{addressed}|{family_first}|{family_last}"

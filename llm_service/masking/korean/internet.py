@@ -12,9 +12,10 @@ from llm_service.masking.korean.recogniser import LIKELY, STRONG, Finding, Korea
 from llm_service.masking.language import Reading
 
 _OPEN, _CLOSE, _BLANKS = r"[\[({<]\s?", r"\s?[\])}>]", r"\s{0,2}"
-_AT = rf"(?:{_BLANKS}(?:@|{_OPEN}(?:at|AT|@|골뱅이){_CLOSE}|골뱅이|앳|엣){_BLANKS}|\s(?:at|AT)\s)"
+_AT = rf"(?:{_BLANKS}(?:@|{_OPEN}(?:at|AT|@|골뱅이){_CLOSE}|골뱅이|골벵이|앳|엣){_BLANKS}|\s(?:at|AT)\s)"
 _DOT = rf"(?:{_BLANKS}(?:\.|{_OPEN}(?:dot|DOT|\.|점){_CLOSE}|점|쩜|닷){_BLANKS}|\s(?:dot|DOT)\s)"
-_MAIL_TRIGGER = re.compile(r"@|골뱅이|앳|엣|at|AT")
+_SPELT_AT = re.compile(r"골뱅이|골벵이|앳|엣")
+_MAIL_TRIGGER = re.compile(r"@|골뱅이|골벵이|앳|엣|at|AT")
 _DOMAIN_WORDS = r"네이버|지메일|다음|한메일|카카오|네이트|구글|핫메일|아웃룩|야후"
 _MAIL_TAIL = re.compile(
     rf"{_AT}(?P<domain>(?:[A-Za-z0-9_-]{{1,63}}|{_DOMAIN_WORDS})(?:{_DOT}(?:[A-Za-z0-9-]{{1,63}}|컴|넷|씨오|케이알)){{1,4}})"
@@ -25,7 +26,7 @@ _SPELT_LOCAL_END = re.compile(rf"[A-Za-z0-9_%+-]{{1,40}}(?:{_SPELT_JOINT}[A-Za-z
 _HANGUL_LOCAL_END = re.compile(r"[A-Za-z0-9._가-힣-]{1,20}$")
 _SPELT_PROVIDER = re.compile(
     rf"[A-Za-z0-9_%+-]{{1,40}}(?:{_SPELT_JOINT}[A-Za-z0-9_%+-]{{1,40}}){{0,3}}"
-    rf"\s?(?:골뱅이|앳|엣)\s?(?:{_DOMAIN_WORDS}|naver|gmail|daum|hanmail|kakao|nate)"
+    rf"\s?(?:골뱅이|골벵이|앳|엣)\s?(?:{_DOMAIN_WORDS}|naver|gmail|daum|hanmail|kakao|nate)"
 )
 
 _V4_DOT = r"\s?(?:\.|점|쩜|닷|dot|\[\.\]|\(\.\)|\[dot\])\s?"
@@ -48,7 +49,7 @@ class MailRecogniser(KoreanRecogniser):
         for match in _MAIL_TAIL.finditer(view.text):
             if local := _local_part(before(view, match.start(), reach=130), spelt=match.group().lstrip()[0] != "@"):
                 yield finding("EMAIL", view, match.start() - len(local), match.end(), STRONG)
-        if "골뱅이" in view.text or "앳" in view.text or "엣" in view.text:
+        if _SPELT_AT.search(view.text):
             for match in _SPELT_PROVIDER.finditer(view.text):
                 yield finding("EMAIL", view, match.start(), match.end(), LIKELY)
 

@@ -71,7 +71,7 @@ def after(view: View, end: int, reach: int = LABEL_REACH_CHARACTERS) -> str:
 # A number that directly follows one of these words names a thing, not a person (approval, order, receipt, article
 # numbers …).
 _THING_LABEL = re.compile(
-    r"(?:승인|주문|거래|접수|문서|상품|오류|에러|일련|관리|참조|전표|송장|운송장|모델|시리얼|버전|공시|사건|지수|종목|표준|예약|배송"
+    r"(?:여신|승인|주문|거래|접수|문서|상품|오류|에러|일련|관리|참조|전표|송장|운송장|모델|시리얼|버전|공시|사건|지수|종목|표준|예약|배송"
     r"|단말기|차대|발급|티켓|민원|신청|조회|증서|고지|납부|인증|우편|심사|허가|등기|의안|고유|펀드|기기|단말|가맹점|발행|유가증권|채권|처리|공고|코드|로그|품의|결재|요청|전문|추적"
     r")\s?(?:번호|코드|ID|No\.?|아이디)?\s*(?:는|은|이|가|:|：|=|#|\()?\s*[\"'(\[A-Za-z#-]{0,6}$"
     r"|(?:[A-Za-z]{2,}[-_#:]|\b(?:ISIN|REF|ref|order|Order|ORDER|code|Code|CODE|error|Error|ERROR|ID|id|No|no|v|ver|txn|TXN|trace|sku|SKU)\b[\s.:=#-]{0,3})$"

@@ -37,6 +37,13 @@ _HALVES = re.compile(
 )
 
 
+# Half a number behind its label: the seven last digits, or the birth date with the digit for century and sex.
+_HALF = re.compile(
+    r"뒷?뒤?\s?자리[은는이가:\s]{0,4}(?P<tail>[0-9]{7})(?![0-9])"
+    r"|주민\s?(?:등록)?\s?번호[은는이가:\s]{0,4}(?P<head>[0-9]{6}\s?-\s?[0-9])(?![0-9])"
+)
+
+
 class ResidentNumberRecogniser(KoreanRecogniser):
     TYPES = ("KR_RRN", "KR_FRN")
 
@@ -47,6 +54,9 @@ class ResidentNumberRecogniser(KoreanRecogniser):
                     yield finding(_type(match["tail"]), view, match.start(), match.end(), score)
             for match in view.matches(_HALVES):
                 yield finding(_type(match["tail"]), view, match.start("number"), match.end("number"), STRONG)
+            for match in view.matches(_HALF):
+                half = "tail" if match["tail"] else "head"
+                yield finding("KR_RRN", view, match.start(half), match.end(half), STRONG)
 
 
 def _type(tail: str) -> str:

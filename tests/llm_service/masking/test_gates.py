@@ -1,4 +1,4 @@
-"""A third of the evaluation texts, scored by the independent scorer, held against the gates; `make eval-pii` runs all."""
+"""A third of the evaluation texts, scored by the independent scorer and held to the gates; `make eval-pii` runs all."""
 
 import pytest
 
