@@ -82,13 +82,8 @@ async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
         code, http_status = "invalid_request", status.HTTP_422_UNPROCESSABLE_CONTENT
     _count(request, code)
     LOG.info("request declined", route=_route_of(request), code=code, kinds=sorted(kinds))
-    # Names of fields are ours: unknown fields are ignored by the models, never reported.
-    details = [
-        {"field": ".".join(str(part) for part in problem["loc"][1:]), "kind": str(problem["type"])}
-        for problem in problems
-        if code == "invalid_request"
-    ]
-    return error_response(http_status, code, details)
+    details = [{"field": _field_of(problem), "kind": str(problem["type"])} for problem in problems]
+    return error_response(http_status, code, details if code == "invalid_request" else None)
 
 
 async def _protocol_error(request: Request, error: Exception) -> JSONResponse:
@@ -102,6 +97,13 @@ async def _protocol_error(request: Request, error: Exception) -> JSONResponse:
 async def _fault(request: Request, error: Exception) -> JSONResponse:
     LOG.error("request ended by a fault", route=_route_of(request), exc_info=error)
     return error_response(status.HTTP_500_INTERNAL_SERVER_ERROR, "internal_error")
+
+
+def _field_of(problem: Mapping[str, Any]) -> str:
+    """Where the problem is, in names of ours: what an unknown field is called was written by the caller."""
+    place = problem["loc"][1:]
+    known = place[:-1] if problem["type"] == "extra_forbidden" else place
+    return ".".join(str(part) for part in known)
 
 
 def _count(request: Request, code: str) -> None:

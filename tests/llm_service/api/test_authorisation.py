@@ -1,6 +1,7 @@
 """Every route of the application against the service token; the table is its own, so none is forgotten."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, MutableMapping
+from typing import Any
 
 import httpx
 import pytest
@@ -69,6 +70,19 @@ async def test_whoever_has_not_the_token_is_refused(
     reply = await http.request(method, path, headers=headers, content=b"{" if method == "POST" else None)
     assert (reply.status_code, reply.json()["error"]["code"]) == (401, "service_token_invalid")
     assert reply.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_a_websocket_is_closed_to_whoever_has_not_the_token() -> None:
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "websocket.connect"}
+
+    await _application()({"type": "websocket", "path": "/v1/turns", "headers": []}, receive, send)
+    assert sent == [{"type": "websocket.close", "code": 1008}]
 
 
 async def test_whoever_has_the_token_is_let_in_everywhere(service) -> None:

@@ -149,6 +149,14 @@ async def test_a_malformed_body_is_refused_without_being_repeated(service, body:
     assert "canary" not in service.logs.getvalue()
 
 
+async def test_a_field_that_nobody_knows_is_not_repeated_by_its_name(service) -> None:
+    body = b'{"person": {"channel": "web", "user": "u"}, "reason": "asked", "canary": 1}'
+    reply = await _post(service, "/v1/erasures", body)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (422, "invalid_request")
+    assert "canary" not in reply.text
+    assert "canary" not in service.logs.getvalue()
+
+
 async def test_a_lone_surrogate_is_unreadable_text(service) -> None:
     conversation = b'{"channel":"web","thread":"t","user":"u","audience":"customer"}'
     body = b'{"event_id":"e","conversation":' + conversation + b',"text":"\\ud800"}'
