@@ -1,0 +1,158 @@
+"""`haechi purge`, `erase-person`, `keys rotate` and `audit list`: what a privacy officer does with the records.
+
+Whom it concerns is read from standard input, never from an argument: arguments stay in shell histories and process
+lists.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from haechi.connection import platform
+from haechi.key_rotation import Rotation, rotate
+from haechi.secrets import ensure_secrets
+from haechi.settings import PlatformSettings
+from llm_service.client import AuditEvent, Erased, LlmServiceClient, ServiceError
+from llm_service.errors import HaechiError
+from llm_service.settings import load_settings
+
+Returned = TypeVar("Returned")
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object. / JSON으로 출력")]
+DEFAULT_REASON = "data_subject_request"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module to the `haechi` command."""
+    app.command("purge")(purge)
+    app.command("erase-person")(erase_person)
+    keys = typer.Typer(help="보관 키. The vault's keys.", no_args_is_help=True)
+    keys.command("rotate")(rotate_keys)
+    # A single command would otherwise become the group itself.
+    keys.callback()(lambda: None)
+    app.add_typer(keys, name="keys")
+    audit = typer.Typer(help="감사 기록. The audit rows.", no_args_is_help=True)
+    audit.command("list")(list_audit)
+    audit.callback()(lambda: None)
+    app.add_typer(audit, name="audit")
+
+
+def purge(as_json: AsJson = False) -> None:
+    """보관 기간이 지난 것을 지금 삭제합니다. Delete what has outlived its time now."""
+    purged = asdict(_call(lambda service: service.purge()))
+    typer.echo(json.dumps(purged) if as_json else _counted("삭제 / deleted", purged))
+
+
+def erase_person(
+    channel: Annotated[str, typer.Option(help="Find by this channel's user id: web, slack, teams, api. / 채널")] = "",
+    type_: Annotated[
+        str, typer.Option("--type", help="Find by a value of this type: PHONE, KR_RRN ... / 값의 종류")
+    ] = "",
+    reason: Annotated[str, typer.Option(help="Why, as a code for the audit row. / 사유 코드")] = DEFAULT_REASON,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count. / 세기만 함")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask. / 묻지 않음")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """한 사람의 대화를 모두 지웁니다. Delete every conversation of a person; id or value is asked for or piped in."""
+    if bool(channel) == bool(type_):
+        raise typer.BadParameter("give either --channel or --type")
+    subject = _ask("값 / value" if type_ else "사용자 ID / user id")
+
+    def erase(is_dry_run: bool) -> Erased:
+        if channel:
+            return _call(lambda service: service.erase_channel_user(channel, subject, reason, dry_run=is_dry_run))
+        return _call(lambda service: service.erase_mentioned_value(type_, subject, reason, dry_run=is_dry_run))
+
+    if not dry_run and not yes:
+        typer.echo(_counted("지울 것 / to be deleted", asdict(erase(True))), err=True)
+        typer.confirm("되돌릴 수 없습니다. 지울까요? / This cannot be undone. Delete?", abort=True, err=True)
+    _show_erased(erase(dry_run), dry_run=dry_run, as_json=as_json)
+
+
+def rotate_keys(as_json: AsJson = False) -> None:
+    """보관 키를 바꾸고 값을 새 키로 옮깁니다. Rotate the vault's key; run again after an interruption."""
+    ensure_secrets(PlatformSettings().home)
+    rotation = _call(lambda service: rotate(service, load_settings()))
+    if as_json:
+        typer.echo(json.dumps(asdict(rotation)))
+    else:
+        _show_rotation(rotation)
+    raise typer.Exit(1 if rotation.left else 0)
+
+
+def list_audit(
+    action: Annotated[str, typer.Option(help="Only this action, such as vault.restored. / 이 행위만")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first. / 개수")] = 100,
+    before: Annotated[int, typer.Option(help="Only rows older than this id. / 이 번호보다 오래된 것만")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """누가 무엇을 언제 했는지 보여줍니다. Who did what when: kinds, counts and pseudonyms."""
+    events: list[AuditEvent] = _call(lambda service: service.audit_events(action or None, before or None, limit))
+    if as_json:
+        typer.echo(json.dumps([asdict(event) for event in events], ensure_ascii=False))
+        return
+    for event in events:
+        subject = f"{event.subject_kind}:{event.subject_id[:12]}"
+        typer.echo(
+            f"{event.id:>7}  {event.at[:19]}  {event.actor[:12]:12}  {event.action:20}  {subject}  "
+            f"{json.dumps(event.details, ensure_ascii=False)}"
+        )
+
+
+def _ask(question: str) -> str:
+    # A prompt only for people: what is piped in must not be repeated by it.
+    answer = typer.prompt(question, err=True) if sys.stdin.isatty() else sys.stdin.readline()
+    if not answer.strip():
+        raise typer.BadParameter(f"nothing came from standard input: {question}")
+    return str(answer).strip()
+
+
+def _call(ask: Callable[[LlmServiceClient], Awaitable[Returned]]) -> Returned:
+    try:
+        return asyncio.run(_on_platform(ask))
+    except ServiceError as failure:
+        _fail(failure.code, failure.message_ko or failure.message)
+    except HaechiError as failure:
+        _fail(failure.code, failure.message)
+    raise typer.Exit(1)
+
+
+async def _on_platform(ask: Callable[[LlmServiceClient], Awaitable[Returned]]) -> Returned:
+    async with platform(PlatformSettings()) as found:
+        return await ask(found.llm_service)
+
+
+def _fail(code: str, message: str) -> None:
+    Console(stderr=True).print(f"[red]{message}[/red] ({code})", highlight=False)
+
+
+def _show_erased(erased: Erased, *, dry_run: bool, as_json: bool) -> None:
+    counted = asdict(erased)
+    if as_json:
+        typer.echo(json.dumps({"dry_run": dry_run, **counted}))
+        return
+    typer.echo(_counted("지울 것 / to be deleted" if dry_run else "삭제 / deleted", counted))
+    if not erased.datasets and not erased.adapters:
+        typer.echo("학습 데이터와 어댑터: 해당 없음 / no data set and no adapter was made from these conversations")
+
+
+def _show_rotation(rotation: Rotation) -> None:
+    typer.echo(f"키 / key {rotation.active}: {rotation.moved}개 값을 옮겼습니다 / values moved")
+    if rotation.dropped:
+        typer.echo(f"버린 키 / keys dropped: {', '.join(rotation.dropped)}")
+    if rotation.left:
+        typer.echo(f"옛 키에 남은 값 / values left under old keys: {rotation.left}")
+    if not rotation.keys_are_ours:
+        typer.echo(
+            "키는 외부에서 관리됩니다. docs/privacy.md를 보세요. / The keys are kept elsewhere; see docs/privacy.md."
+        )
+
+
+def _counted(title: str, counts: dict[str, Any]) -> str:
+    rows = [f"  {name:14} {len(value) if isinstance(value, list) else value}" for name, value in counts.items()]
+    return "\n".join([title, *rows])
