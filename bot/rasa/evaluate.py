@@ -71,9 +71,7 @@ def _cross_validate() -> dict[str, Any]:
     options = TfidfIntentClassifier.get_default_config()
     scores = []
     for kept, left_out in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(texts, intents):
-        model = IntentModel.fit(
-            [texts[index] for index in kept], [intents[index] for index in kept], *options.values()
-        )
+        model = IntentModel.fit([texts[index] for index in kept], [intents[index] for index in kept], *options.values())
         predicted = [model.rank(texts[index])[0][0] for index in left_out]
         scores.append(f1_score([intents[index] for index in left_out], predicted, average="macro"))
     return {

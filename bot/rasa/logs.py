@@ -7,6 +7,7 @@ in the code, the level and the class of the exception are written; the message i
 import json
 import logging
 import re
+import resource
 import sys
 from collections.abc import MutableMapping
 from datetime import datetime, timezone
@@ -35,7 +36,11 @@ class PlaceOnlyFormatter(logging.Formatter):
 
 
 def configure_logs() -> None:
-    """Take over logging, structlog and uncaught warnings for this process. Level INFO, to standard output."""
+    """Take over logging, structlog and uncaught warnings for this process. Level INFO, to standard output.
+
+    The process leaves no core file either: that would be its whole memory, conversations included.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(PlaceOnlyFormatter())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)

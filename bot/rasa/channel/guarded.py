@@ -19,6 +19,7 @@ from sanic.request import Request
 from sanic.response import HTTPResponse
 
 from bot.rasa.channel.action_schema import validate_replies_once_built
+from bot.rasa.channel.hesitation import intent_to_act_on
 from bot.rasa.channel.masked_shape import looks_unmasked
 from bot.rasa.settings import secret
 
@@ -108,12 +109,15 @@ class GuardedRest(InputChannel):  # type: ignore[misc]
         self._authenticate(request)
         message = _read_message(_read_fields(request, WEBHOOK_FIELDS))
         parsed = await _understand(request.app.ctx.agent, message.text)
+        guessed = _intent_of(parsed)
+        entities = [entity["entity"] for entity in parsed["entities"]]
+        parsed["intent"]["name"] = intent_to_act_on(guessed["name"], guessed["confidence"], entities)
         parsed["entities"].append({"entity": "locale", "value": message.locale, "extractor": self.name()})
         collected = CollectingOutputChannel()
         await on_new_message(
             UserMessage(message.text, collected, message.conversation, parse_data=parsed, input_channel=self.name())
         )
-        return {"intent": _intent_of(parsed), "messages": [_without_recipient(sent) for sent in collected.messages]}
+        return {"intent": guessed, "messages": [_without_recipient(sent) for sent in collected.messages]}
 
     async def _parse(self, request: Request) -> dict[str, Any]:
         self._authenticate(request)

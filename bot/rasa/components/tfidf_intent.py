@@ -82,9 +82,7 @@ class IntentModel:
     def fit(cls, texts: Sequence[str], labels: Sequence[str], strength: float, max_iterations: int) -> "IntentModel":
         """Train on utterances and their intents. `strength` is the inverse of the L2 penalty."""
         counted = [[counter(normalise(text)) for text in texts] for _, counter, _ in COUNTERS]
-        blocks = tuple(
-            Block.learn(counts, least) for counts, (_, _, least) in zip(counted, COUNTERS, strict=True)
-        )
+        blocks = tuple(Block.learn(counts, least) for counts, (_, _, least) in zip(counted, COUNTERS, strict=True))
         matrix = hstack([_matrix(block, counts) for block, counts in zip(blocks, counted, strict=True)]).tocsr()
         regression = LogisticRegression(
             C=strength, class_weight="balanced", fit_intercept=False, max_iter=max_iterations, tol=1e-3, random_state=0

@@ -95,9 +95,10 @@ def run_rasa(rasa_python: str, rasa_home: Path, tmp_path_factory: pytest.TempPat
         }
         log = tmp_path_factory.mktemp("rasa") / "rasa.log"
         command = [rasa_python, "-m", "bot.rasa.serve"]
-        with process(command, environment, log) as running, httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False
-        ) as client:
+        with (
+            process(command, environment, log) as running,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client,
+        ):
             wait_until_answering(client, "/webhooks/guarded/health", running, log)
             yield RunningRasa(client, log, running.pid)
 
@@ -111,9 +112,10 @@ def actions_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     environment = os.environ | {"HAECHI_ACTIONS_PORT": str(port), "HAECHI_SERVICE_TOKEN": SERVICE_TOKEN}
     log = tmp_path_factory.mktemp("actions") / "actions.log"
     command = [sys.executable, "-m", "bot.actions.app"]
-    with process(command, environment, log) as running, httpx.Client(
-        base_url=f"http://127.0.0.1:{port}", trust_env=False
-    ) as client:
+    with (
+        process(command, environment, log) as running,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+    ):
         wait_until_answering(client, "/health/live", running, log)
         yield f"http://127.0.0.1:{port}/actions"
 

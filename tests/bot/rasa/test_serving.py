@@ -123,9 +123,7 @@ def test_the_form_asks_again_on_nonsense_and_says_so(rasa: RunningRasa) -> None:
 @pytest.mark.parametrize(
     ("aside", "reply"), [("영업시간 알려줘", "09:00~16:00"), ("안녕하세요", "해치"), ("대출 계산해줘", "계산을 계속")]
 )
-def test_a_question_inside_the_form_is_answered_and_the_form_goes_on(
-    rasa: RunningRasa, aside: str, reply: str
-) -> None:
+def test_a_question_inside_the_form_is_answered_and_the_form_goes_on(rasa: RunningRasa, aside: str, reply: str) -> None:
     name = conversation()
     rasa.say(name, "대출 계산해줘")
     rasa.say(name, "1억")
@@ -141,6 +139,19 @@ def test_a_knowledge_question_inside_the_form_gets_its_ticket_and_the_form_goes_
     answered = rasa.say(name, "예금자보호 한도가 얼마인가요")
     assert tickets(answered) == [{"type": "answer"}]
     assert "얼마를 빌리시나요" in texts(answered)
+
+
+def test_a_number_in_a_knowledge_question_is_no_answer_to_the_form(rasa: RunningRasa) -> None:
+    person = conversation()
+    rasa.say(person, "대출 계산해줘")
+    rasa.say(person, "3천만원")
+    asked = rasa.say(person, "공항 라운지는 1년에 몇 번까지 무료인가요?")
+    assert tickets(asked) == [{"type": "answer"}]
+    assert texts(asked) == texts(rasa.say(person, "정기예금 중도해지 이율 알려줘")), "the form still asks for the term"
+
+
+def test_a_whole_loan_in_one_sentence_is_computed(rasa: RunningRasa) -> None:
+    assert "978,034" in texts(rasa.say(conversation(), "2억원을 30년 동안 연 4.2%로 빌리면?"))
 
 
 def test_saying_no_stops_the_form_and_forgets_its_values(rasa: RunningRasa) -> None:
