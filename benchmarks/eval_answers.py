@@ -10,7 +10,8 @@ import json
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -30,7 +31,7 @@ from llm_service.retrieval.candidate import Audience, Candidate
 from llm_service.settings import Settings
 from llm_service.store.models import Base
 from llm_service.store.session import open_database
-from llm_service.wiring import Embedded, open_embedded
+from llm_service.wiring import Analysers, Embedded, load_analysers, open_embedded
 
 TESTS = Path(__file__).parent.parent / "tests" / "data"
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -55,6 +56,16 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Corpus:
+    """Documents that are searched together, and the question sets that are asked of them."""
+
+    name: str
+    folder: Path
+    audience: Sequence[Audience] | None
+    questions: Mapping[str, Sequence[Asked]]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How one question ended. `carried`: every `must` stands in the answer; `rests_on_gold`: a right place is cited."""
 
@@ -65,19 +76,18 @@ class Outcome:
 
 
 def main() -> None:
-    """Ingest into a folder of its own (or open the one given), ask everything, print the tables."""
+    """Ingest each corpus into a folder of its own (or open the one given), ask everything, print the tables."""
     arguments = _arguments()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    analysers = load_analysers()
+    outcomes: dict[str, list[Outcome]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        settings = Settings(home=arguments.home or Path(scratch), refusal_threshold=arguments.threshold)
-        is_new = not (settings.home / "haechi.db").exists()
-        settings.home.mkdir(parents=True, exist_ok=True)
-        _create_tables(settings)
-        with open_embedded(settings) as embedded:
-            if is_new:
-                _ingest(embedded, arguments.statutes)
-            sets = _question_sets(arguments.statutes)
-            outcomes = {name: asyncio.run(_ask_all(embedded, questions)) for name, questions in sets.items()}
+        for corpus in _corpora(arguments.statutes):
+            home = (arguments.home or Path(scratch)) / corpus.name
+            settings = Settings(home=home, refusal_threshold=arguments.threshold)
+            with _opened(settings, corpus, analysers) as embedded:
+                for name, questions in corpus.questions.items():
+                    outcomes[f"{corpus.name}: {name}"] = asyncio.run(_ask_all(embedded, questions))
     console = Console()
     _print_answers(console, outcomes)
     _print_latency(console, [outcome for found in outcomes.values() for outcome in found])
@@ -98,45 +108,59 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _create_tables(settings: Settings) -> None:
+@contextmanager
+def _opened(settings: Settings, corpus: Corpus, analysers: Analysers) -> Iterator[Embedded]:
+    is_new = not (settings.home / "haechi.db").exists()
+    settings.home.mkdir(parents=True, exist_ok=True)
     database = open_database(settings.resolved_database_url)
     Base.metadata.create_all(database)
     database.dispose()
+    with open_embedded(settings, analysers) as embedded:
+        if is_new:
+            embedded.ingest.ingest_directory(corpus.folder, audience=corpus.audience)
+        yield embedded
 
 
-def _ingest(embedded: Embedded, folder: Path) -> None:
-    if (folder / "current").is_dir():
-        embedded.ingest.ingest_directory(folder / "current", audience=["staff", "customer"])
-    embedded.ingest.ingest_directory(SAMPLES)
-
-
-def _question_sets(folder: Path) -> dict[str, list[Asked]]:
-    """Every set that is at hand; the ones that need the statutes are left out where these are not."""
-    found = {
-        "sample documents": TESTS / "sample_questions.jsonl",
-        "not in any document": TESTS / "unanswerable_questions.jsonl",
-    }
-    if (folder / "current").is_dir():
-        found |= {
-            "statutes, dev": folder / "questions.dev.jsonl",
-            "statutes, own": TESTS / "statute_questions.jsonl",
-            "not in the statutes, dev": folder / "unanswerable.dev.jsonl",
-        }
-    return {name: list(_questions(path)) for name, path in found.items() if path.exists()}
-
-
-def _questions(path: Path) -> Iterator[Asked]:
-    for line in filter(str.strip, path.read_text(encoding="utf-8").splitlines()):
-        row: dict[str, Any] = json.loads(line)
-        yield Asked(
-            id=row["id"],
-            text=MaskedText(row["question"]),
-            must=tuple(row.get("must", ())),
-            gold=frozenset(row.get("gold", ())),
-            document=row.get("document"),
-            audience=row.get("audience", "staff"),
-            answerable=bool(row.get("gold") or row.get("document")),
+def _corpora(statutes_folder: Path) -> Iterator[Corpus]:
+    """What is at hand: the sample documents always, the statutes where their folder is."""
+    yield Corpus(
+        "samples",
+        SAMPLES,
+        None,
+        {
+            "own": _questions(TESTS / "sample_questions.jsonl"),
+            "not in any document": _questions(TESTS / "unanswerable_questions.jsonl"),
+        },
+    )
+    if (statutes_folder / "current").is_dir():
+        yield Corpus(
+            "statutes",
+            statutes_folder / "current",
+            ("staff", "customer"),
+            {
+                "dev": _questions(statutes_folder / "questions.dev.jsonl"),
+                "own": _questions(TESTS / "statute_questions.jsonl"),
+                "unanswerable, dev": _questions(statutes_folder / "unanswerable.dev.jsonl"),
+                "not in any document": _questions(TESTS / "unanswerable_questions.jsonl"),
+            },
         )
+
+
+def _questions(path: Path) -> list[Asked]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [_asked(json.loads(line)) for line in lines if line.strip()]
+
+
+def _asked(row: dict[str, Any]) -> Asked:
+    return Asked(
+        id=row["id"],
+        text=MaskedText(row["question"]),
+        must=tuple(row.get("must", ())),
+        gold=frozenset(row.get("gold", ())),
+        document=row.get("document"),
+        audience=row.get("audience", "staff"),
+        answerable=bool(row.get("gold") or row.get("document")),
+    )
 
 
 async def _ask_all(embedded: Embedded, questions: Sequence[Asked]) -> list[Outcome]:
@@ -171,14 +195,16 @@ def _outcome(asked: Asked, finished: Finished) -> Outcome:
 
 
 def _print_answers(console: Console, outcomes: dict[str, list[Outcome]]) -> None:
-    table = Table("questions", "number", "refused", "must in the answer", "cites a right place", title="Answers")
+    columns = ("questions", "answerable refused", "unanswerable refused", "must in the answer", "cites a right place")
+    table = Table(*columns, title="Answers")
     for name, found in outcomes.items():
         with_must = [outcome for outcome in found if outcome.asked.must]
         answerable = [outcome for outcome in found if outcome.asked.answerable]
+        unanswerable = [outcome for outcome in found if not outcome.asked.answerable]
         table.add_row(
             name,
-            str(len(found)),
-            _share(sum(outcome.finished.refused for outcome in found), len(found)),
+            _share(sum(outcome.finished.refused for outcome in answerable), len(answerable)),
+            _share(sum(outcome.finished.refused for outcome in unanswerable), len(unanswerable)),
             _share(sum(outcome.carried for outcome in with_must), len(with_must)),
             _share(sum(outcome.rests_on_gold for outcome in answerable), len(answerable)),
         )
@@ -187,6 +213,9 @@ def _print_answers(console: Console, outcomes: dict[str, list[Outcome]]) -> None
         str(o.finished.refusal_reason) for found in outcomes.values() for o in found if o.finished.refused
     )
     console.print("refused because:", dict(reasons), highlight=False)
+    verdicts = [verdict for found in outcomes.values() for outcome in found for verdict in outcome.finished.verdicts]
+    cut = sum(not verdict.passed for verdict in verdicts)
+    console.print(f"sentences checked: {len(verdicts)}, cut: {cut}", highlight=False)
 
 
 def _print_latency(console: Console, outcomes: Sequence[Outcome]) -> None:

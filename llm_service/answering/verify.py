@@ -3,6 +3,7 @@
 Knows no engine and no channel; what happens to a sentence that fails is decided by the story.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
@@ -30,7 +31,7 @@ LEAST_ENTAILMENT: Final = 0.35
 # A sentence this near to one of the source is that sentence, slightly changed: then its ending must be the source's.
 _SAME_SENTENCE: Final = 0.75
 _SENTENCE_KINDS: Final = frozenset(("article", "amount", "rate", "date", "time", "period", "count", "age"))
-_NUMERAL_CHARACTERS: Final = "0123456789,.십백천만억조"
+_NUMBER_BEFORE: Final = re.compile(r"[0-9][.,십백천만억조]?$")
 # Below this the nearest sentence of the source says nothing about this one.
 _RELATED_SENTENCE: Final = 0.4
 
@@ -180,7 +181,9 @@ class _Comparison:
 def _stands_in(sentence: str, text: str) -> bool:
     """Whether a text holds a sentence word for word; 5만원 does not stand in 15만원."""
     place = text.find(sentence)
-    return place == 0 or (place > 0 and not (sentence[0].isalnum() and text[place - 1] in _NUMERAL_CHARACTERS))
+    while place > 0 and _NUMBER_BEFORE.search(text, max(0, place - 2), place):
+        place = text.find(sentence, place + 1)
+    return place >= 0
 
 
 def _key(quantity: Quantity) -> tuple[str, str]:

@@ -79,6 +79,11 @@ def test_a_number_cut_out_of_a_longer_one_is_not_word_for_word() -> None:
     assert not verdict("0만원 이하의 송금에 대하여 실명을 확인하지 아니할 수 있다.", EXEMPTION).passed
 
 
+def test_a_sentence_that_follows_another_is_found_word_for_word() -> None:
+    found = verdict("10일 이내에 지급한다.", passage("한도는 1억원이다. 10일 이내에 지급한다."))
+    assert (found.passed, found.entailment) == (True, 1.0)
+
+
 def test_what_the_question_says_may_be_repeated() -> None:
     sentence = "70만원 송금도 100만원 이하의 송금에 대하여 실명을 확인하지 아니할 수 있다."
     assert "quantity_not_in_source" in verdict(sentence, EXEMPTION).failures
