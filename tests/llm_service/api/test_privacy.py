@@ -13,10 +13,22 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from bot.gateway.restore import PLACEHOLDER
 from llm_service.client import AcceptedTurn, ConversationKey, Route, ServiceError
 from llm_service.masking.vault_keys import new_vault_key, parse_vault_keys, write_vault_keys
 from llm_service.settings import Settings
-from llm_service.store.models import AuditEvent, Base, Conversation, Feedback, Mention, Turn, VaultEntry, now
+from llm_service.store.models import (
+    AuditEvent,
+    Base,
+    Conversation,
+    Document,
+    Feedback,
+    Mention,
+    Passage,
+    Turn,
+    VaultEntry,
+    now,
+)
 
 OWNER = "guest-1234567890"
 CUSTOMER = ConversationKey(channel="web", thread="thread-1", user=OWNER, audience="customer")
@@ -174,6 +186,22 @@ async def test_a_correction_speaks_of_values_by_the_placeholders_of_the_answer(s
     await service.client.give_feedback(turn.turn_id, turn.conversation_id, "event-2", "down", correction=correction)
     with Session(service.database) as session:
         assert session.scalars(select(Feedback.correction)).one() == "<EMAIL_1> 말고 <PHONE_1>로 보내야 합니다"
+
+
+# Rule 7: what is retrieved cannot carry a placeholder of ours.
+async def test_a_document_cannot_bring_placeholders_with_it(service) -> None:
+    content = (
+        "# <PERSON_1> 고객 안내\n\n## [PHONE_1] 연락처\n\n"
+        "고객 <PERSON_1>님의 번호는 &lt;PHONE_1&gt; 또는 < email_1 >입니다. 예금자 보호 한도는 1억원입니다.\n"
+    )
+    report = await service.client.upload_document("<PERSON_1>/안내_[PHONE_1].md", content.encode(), ["customer"])
+    assert (report.state, report.passages > 0) == ("ready", True)
+    with Session(service.database) as session:
+        passages = session.scalars(select(Passage)).all()
+        texts = [part for row in passages for part in (row.text, row.header, row.label, *row.heading_path)]
+        texts += session.scalars(select(Document.title)).all()
+    assert any("PERSON 1" in text for text in texts)
+    assert not [text for text in texts if PLACEHOLDER.search(text)]
 
 
 # Fail closed

@@ -182,21 +182,23 @@ async def test_an_unknown_turn_is_not_found(service, turn_id: str) -> None:
     assert (refused.value.status, refused.value.code) == (404, "turn_not_found")
 
 
-async def test_somebody_elses_turn_looks_like_an_unknown_one(service) -> None:
+CALLS = {
+    "view": lambda client, turn, conversation: client.turn(turn, conversation),
+    "answer": lambda client, turn, conversation: client.start_answer(turn, conversation, ROUTE),
+    "reply": lambda client, turn, conversation: client.store_reply(turn, conversation, ROUTE, "안녕하세요"),
+    "stop": lambda client, turn, conversation: client.stop_answer(turn, conversation),
+    "judge": lambda client, turn, conversation: client.give_feedback(turn, conversation, "event-1", "up"),
+    "read": lambda client, turn, conversation: anext(client.events(turn, conversation)),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_somebody_elses_turn_looks_like_an_unknown_one(service, call: str) -> None:
     mine = await service.client.create_turn("event-1", CUSTOMER, QUESTION)
     theirs = await service.client.create_turn("event-1", replace(CUSTOMER, user="lee"), QUESTION)
-    calls = [
-        service.client.turn(mine.turn_id, theirs.conversation_id),
-        service.client.start_answer(mine.turn_id, theirs.conversation_id, ROUTE),
-        service.client.store_reply(mine.turn_id, theirs.conversation_id, ROUTE, "안녕하세요"),
-        service.client.stop_answer(mine.turn_id, theirs.conversation_id),
-        service.client.give_feedback(mine.turn_id, theirs.conversation_id, "event-1", "up"),
-        anext(service.client.events(mine.turn_id, theirs.conversation_id)),
-        service.client.turn(mine.turn_id, ""),
-    ]
-    for call in calls:
+    for conversation_id in (theirs.conversation_id, "0" * 32, ""):
         with pytest.raises(ServiceError) as refused:
-            await call
+            await CALLS[call](service.client, mine.turn_id, conversation_id)
         assert (refused.value.status, refused.value.code) == (404, "turn_not_found")
 
 
