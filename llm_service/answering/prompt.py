@@ -26,10 +26,18 @@ SHORTEST_PASSAGE_TOKENS: Final = 32
 
 CountTokens = Callable[[str], int]
 
+# Markers of the chat forms a served model may know: Mistral, Llama 2 and 3, ChatML, Gemma, tool calls, reasoning. The
+# brackets may be full-width and the name spaced out: some tokenizers fold both. Placeholders are none of them.
 _CONTROL_TOKEN: Final = re.compile(
-    r"\[(/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS))\]|<(/?s|/?unk|/?pad)>|<\|([^<>|]{1,40})\|>"
-    r"|<<(/?SYS)>>",
+    r"[\[［]\s*(/?\s*(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|gMASK))\s*[\]］]"
+    r"|[<＜]\s*(/?\s*(?:s|unk|pad|bos|eos|mask|system|user|assistant|think|tools?|tool_call|tool_response|function_calls?"
+    r"|start_of_turn|end_of_turn|im_start|im_end|endoftext))\s*[>＞]"
+    r"|[<＜]\s*[|｜]([^<>|＜＞｜]{1,40})[|｜]\s*[>＞]"
+    r"|[<＜]{2}\s*(/?\s*SYS)\s*[>＞]{2}",
     re.IGNORECASE,
+)
+_INVISIBLE: Final = re.compile(
+    r"[\u00AD\u180E\u200B-\u200F\u202A-\u202E\u2060-\u2064\u2066-\u206F\uFEFF\U000E0000-\U000E007F]"
 )
 _CITATION_LIKE: Final = re.compile(r"\[(\d[\d, ]{0,20})\]")
 _LINE_BREAK: Final = re.compile(r"\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -98,6 +106,16 @@ def prompt_hash(messages: Iterable[Message]) -> str:
     return digest.hexdigest()
 
 
+def instructions() -> str:
+    """The system message: the same in every prompt."""
+    return str(_words()["system"])
+
+
+def canary() -> str:
+    """The mark that only the instructions hold; text of others that holds it is shown and written without it."""
+    return str(_words()["canary"])
+
+
 def _passages_that_fit(passages: Sequence[Candidate], room: int, count: CountTokens) -> list[str]:
     blocks: list[str] = []
     for number, passage in enumerate(passages, start=1):
@@ -151,12 +169,16 @@ def _on_one_line(text: str) -> str:
 
 
 def _neutral(text: str) -> str:
-    """The text with tokens that would steer a model (chat markers, end of text, our own data mark) taken apart."""
-    unmarked = text.replace(DATA_MARK, "|")
+    """The text with tokens that would steer a model (chat markers, end of text, our own marks) taken apart.
+
+    Invisible characters go first: inside a marker they would hide it here and vanish in a tokenizer.
+    """
+    visible = _INVISIBLE.sub("", text)
+    unmarked = re.sub(re.escape(canary()), "", visible.replace(DATA_MARK, "|"), flags=re.IGNORECASE)
     return _CONTROL_TOKEN.sub(lambda token: f"({next(filter(None, token.groups()))})", unmarked)
 
 
 @cache
 def _words() -> Mapping[str, Any]:
     loaded: Mapping[str, Any] = yaml.safe_load(files(__package__).joinpath("prompt.yaml").read_text(encoding="utf-8"))
-    return loaded
+    return {**loaded, "system": str(loaded["system"]).format(canary=loaded["canary"])}
