@@ -19,7 +19,8 @@ from llm_service.store.session import session_factory
 Result = TypeVar("Result")
 
 ATTEMPTS: Final = 4
-POSTGRES_THREADS: Final = 10
+# With readers, retrieval and documents it stays within the pool of 15 connections (SQLAlchemy's default: 5 + 10).
+POSTGRES_THREADS: Final = 8
 # SQLite lets one writer in at a time and makes the others poll; a fair queue here is faster than polling there.
 SQLITE_WRITER_THREADS: Final = 1
 READER_THREADS: Final = 4
