@@ -209,7 +209,7 @@ class _Told:
 
     def begin(self, engine: str, notice: str) -> None:
         """From here on `engine` writes; its notice precedes its first words."""
-        self._engine, self._notice = engine, notice
+        self._engine, self._notice, self._blanks = engine, notice, "\n\n"
 
     @property
     def is_borne_out(self) -> bool:

@@ -193,6 +193,15 @@ async def test_when_too_little_is_borne_out_the_documents_are_quoted_instead() -
     assert events[0] == Notice("quotation_fallback")
 
 
+async def test_quotations_that_take_over_stand_below_what_passed() -> None:
+    quotation = ExtractiveEngine(words_between_blanks)
+    pieces = ("보험금의 한도는 1인당 1억원이다. [1] ", "한도는 9억원이다. [1] ", "한도는 8억원이다. [1]")
+    finished = end_of(await told(story(LIMIT, engine=Dictation(pieces), quotation=quotation)[0]))
+    assert finished.answer == (
+        f"보험금의 한도는 1인당 1억원이다. [1]\n\n“② 보험금의 한도는 1인당 1억원으로 한다.” [1]{DATED}"
+    )
+
+
 async def test_an_engine_that_says_it_found_nothing_is_believed() -> None:
     finished = end_of(await told(story(LIMIT, engine=Dictation(("문서에서 찾지 ", "못했습니다.")))[0]))
     assert (finished.refused, finished.refusal_reason) == (True, "not_supported")
