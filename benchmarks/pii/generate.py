@@ -37,6 +37,28 @@ _DISGUISED_SLOTS = {
     "CUSTOMER_ID": ("고객번호 {} 조회 부탁",),
     "BRN": ("사업자번호 {} 입니다",),
 }
+# Values with letters: separators would make others of them, so only their digits are disguised.
+_LETTERED_SLOTS = {
+    "PASSPORT": ("여권번호 {} 입니다", "여권 {} 갱신했어요"),
+    "PLATE": ("차량 {} 조회", "{} 차주인데요"),
+    "IP": ("{} 에서 접속", "아이피는 {}예요"),
+    "BIRTHDATE": ("생년월일 {} 입니다", "생일은 {}이고요"),
+}
+_DIGIT_BY_DIGIT = (
+    "full_width",
+    "zero_width",
+    "circled",
+    "superscript",
+    "mathematical_bold",
+    "keycap",
+    "struck_out",
+    "arabic_indic",
+    "devanagari",
+    "hangul",
+    "mixed",
+    "homoglyph",
+    "entity",
+)
 
 
 def plain_set(seed: int = SEED) -> list[Sample]:
@@ -78,6 +100,11 @@ def disguised_set(seed: int = SEED) -> list[Sample]:
                 value = PERSONAL[slot](r)
                 shown = disguise(r, re.sub(r"[^\d-]", "-", value.text).strip("-") if slot != "LICENCE" else value.text)
                 samples.append(_framed(r.choice(frames), Value(shown, value.type), op))
+    for op in _DIGIT_BY_DIGIT:
+        for slot, frames in _LETTERED_SLOTS.items():
+            for _ in range(DISGUISED_TEXTS_PER_CELL // 3):
+                value = PERSONAL[slot](r)
+                samples.append(_framed(r.choice(frames), Value(DIGIT_DISGUISES[op](r, value.text), value.type), op))
     for op, disguise in SPELT_MAIL.items():
         for _ in range(DISGUISED_TEXTS_PER_CELL):
             shown = disguise(r, PERSONAL["EMAIL"](r).text)

@@ -16,6 +16,7 @@ from functools import lru_cache
 
 MAX_SEPARATOR_CHARACTERS = 4
 MIN_RUN_DIGITS = 6
+LABELLED_REACH_CHARACTERS = 30
 
 # Text in which every character is already in its base form: most messages, and the cheap way out.
 _PLAIN = re.compile(r"[\t\n !-$'-\[\]-~가-힣·…“”‘’「」『』《》○●※→₩ㄱ-ㅣ]*")
@@ -242,7 +243,13 @@ def guessed_views(base: View) -> tuple[View, ...]:
         views.append(squeezed)
     spelt = _spelt_edits(base.text, copula=True)
     with_copula = _spelt_edits(base.text, copula=False) if spelt else []
-    for edits in (spelt, with_copula if with_copula != spelt else [], _lookalike_edits(base.text)):
+    readings = (
+        spelt,
+        with_copula if with_copula != spelt else [],
+        _lookalike_edits(base.text),
+        _labelled_edits(base.text),
+    )
+    for edits in readings:
         if edits and (read := _rewrite(base, edits)):
             views.append(read)
             squeezing = _squeeze_edits(read.text)
@@ -303,6 +310,36 @@ def _lookalike_edits(text: str) -> list[tuple[int, str]]:
         if letters and real >= 4 and real + len(letters) >= MIN_RUN_DIGITS:
             edits.extend(letters)
     return edits
+
+
+# Behind these words (차주 and 차량 also before them) a few disguised digits are enough, because a letter, a unit or a
+# syllable stands among them.
+_LABELLED = re.compile(
+    rf"(?:여권|차량|차번호|번호판|생년월일|생일|아이피|IP|CIF|(?:고객|회원|주민|등록|전화|카드|계좌|면허|사업자)\s?번호)(?P<behind>[^\n]{{0,{LABELLED_REACH_CHARACTERS}}})"
+    rf"|(?P<before>[^\n]{{1,{LABELLED_REACH_CHARACTERS // 2}}})(?=\s?(?:차주|차량))"
+)
+_LABELLED_DIGITS = _HANGUL_DIGITS | dict.fromkeys("lI|", "1") | dict.fromkeys("oO", "0")
+_DIGIT_LIKE = frozenset("0123456789") | _LABELLED_DIGITS.keys()
+
+
+def _labelled_edits(text: str) -> list[tuple[int, str]]:
+    return [
+        (offset, _LABELLED_DIGITS[text[offset]])
+        for stretch in _LABELLED.finditer(text)
+        for offset in range(*stretch.span(stretch.lastgroup or 0))
+        if text[offset] in _LABELLED_DIGITS and _reads_as_digit(text, offset)
+    ]
+
+
+def _reads_as_digit(text: str, offset: int) -> bool:
+    """Not the copula 이, and not the 일 behind the day of a date."""
+    character, behind = text[offset], text[offset + 1 : offset + 2]
+    if character == "이" and behind not in _DIGIT_LIKE and _COPULA_AFTER.match(text, offset + 1):
+        return False
+    copula = behind == "이" and _COPULA_AFTER.match(text, offset + 2)
+    ends = copula or (behind not in _DIGIT_LIKE and behind not in ("년", "월"))
+    is_day = "월" in text[max(0, offset - 5) : offset] and text[offset - 1 : offset] in _DIGIT_LIKE
+    return not (character == "일" and is_day and ends)
 
 
 def _rewrite(view: View, edits: list[tuple[int, str]]) -> View | None:

@@ -26,6 +26,8 @@ _PASSPORT = re.compile(
     r"(?<![A-Za-z0-9])(?:[MSRDOGPTmsrdogpt](?P<gap>[\s·./_-]{0,2})[0-9]{3}[\s-]?[A-Za-z][\s-]?[0-9]{4}"
     r"|(?:PM|PS|PR|PD|[A-Za-z])(?P<old_gap>[\s·./_-]{0,2})[0-9]{8}|[A-Za-z]{2}[0-9]{7})(?![0-9A-Za-z])"
 )
+# Where digits are read from letters, the first letter may have been read as a digit too (O1234567).
+_READ_PASSPORT = re.compile(r"여권\s?(?:번호)?[은는이가:\s]{0,4}(?P<number>[0-9]{9})(?![0-9])")
 _PASSPORT_LABEL = re.compile(r"여권|passport", re.IGNORECASE)
 _REGIONS = "서울|부산|경기남부|경기북부|경기|강원|충북|충남|전북|전남|경북|경남|제주|대구|인천|광주|대전|울산|세종"
 _GAP = r"(?:[\s.·/_*~:,-]{0,3})"
@@ -46,6 +48,8 @@ class PassportRecogniser(KoreanRecogniser):
                 labelled = _PASSPORT_LABEL.search(before(view, match.start()))
                 if labelled or (_looks_korean(match) and not names_a_thing(view, match.start())):
                     yield finding("KR_PASSPORT", view, match.start(), match.end(), STRONG if labelled else LIKELY)
+            for match in view.matches(_READ_PASSPORT):
+                yield finding("KR_PASSPORT", view, match.start("number"), match.end("number"), LIKELY)
 
 
 class DriverLicenceRecogniser(KoreanRecogniser):

@@ -67,13 +67,10 @@ class IpRecogniser(KoreanRecogniser):
             for match in view.matches(_V4):
                 if not _is_version(view.text, match):
                     yield finding("IP", view, match.start(), match.end(), LIKELY if view.guessed else STRONG)
-        if ":" in reading.base.text:
-            yield from self._version_six(reading)
-
-    def _version_six(self, reading: Reading) -> Iterator[Finding]:
-        for match in _V6.finditer(reading.base.text):
-            if _is_ipv6(match.group()):
-                yield finding("IP", reading.base, match.start(), match.end(), STRONG)
+            if ":" in view.text:
+                for match in view.matches(_V6):
+                    if _is_ipv6(match.group()):
+                        yield finding("IP", view, match.start(), match.end(), STRONG)
 
 
 def _is_version(text: str, match: re.Match[str]) -> bool:

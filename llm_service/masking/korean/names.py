@@ -41,10 +41,8 @@ _NUMBER_BEHIND = re.compile(
 )
 _NUMBER_BEFORE = re.compile(r"[0-9]{4}[)]?[ /,]{1,2}$")
 _SEPARATOR = r"[ .·ㆍ_*/,-]{1,2}|\n"
-_SPACED_NAME = re.compile(
-    rf"(?<![가-힣])(?P<surname>[가-힣])(?P<gap>{_SEPARATOR})(?P<first>[가-힣])(?P<gap2>{_SEPARATOR})(?P<last>[가-힣])"
-    r"(?P<behind>[가-힣]{0,6})"
-)
+_SPACED_NAME = re.compile(rf"(?<![가-힣])[가-힣](?P<gap>{_SEPARATOR})[가-힣](?P=gap)[가-힣](?:(?P=gap)[가-힣])?")
+_BEHIND = re.compile(r"[가-힣]{0,6}")
 _SURNAME_APART = re.compile(r"(?<![가-힣])(?P<surname>[가-힣]{1,2})[ \n](?P<given>[가-힣]{2})(?P<behind>[가-힣]{0,6})")
 _NUMERAL = re.compile(r"[일이삼사오육칠팔구십백천만억조영공]+")
 _FIELD_BEFORE = re.compile(r"(?:^|[:/|,(\[\n]\s?)$")
@@ -183,24 +181,31 @@ class PersonRecogniser(KoreanRecogniser):
 
     def _broken_up(self, text: str) -> Iterator[Candidate]:
         """Names with a separator between all syllables (김 민 지) or behind the surname (김 민지)."""
-        names = self._names
         for match in _SPACED_NAME.finditer(text):
-            if match["surname"] not in names.surnames.one_syllable or match["gap"].strip() != match["gap2"].strip():
-                continue
-            given = match["first"] + match["last"]
-            cued = self._is_cued(text, match.start(), match.end("last"), match["behind"])
-            listed = given in names.given_names
-            likely = match["first"] in names.given_syllables.first and match["last"] in names.given_syllables.last
-            if (cued and likely) or (listed and _ends_well(match["behind"])):
-                yield Candidate(match.start(), match.end("last"), ENOUGH + cued)
+            if candidate := self._spaced(text, match):
+                yield candidate
         for match in _SURNAME_APART.finditer(text):
-            one = match["surname"] in names.surnames.one_syllable
-            if not one and match["surname"] not in names.surnames.two_syllables:
-                continue
-            if match["given"] in names.given_names and self._is_cued(
-                text, match.start(), match.end("given"), match["behind"]
-            ):
-                yield Candidate(match.start(), match.end("given"), ENOUGH)
+            surnames = self._names.surnames
+            if match["surname"] in surnames.one_syllable or match["surname"] in surnames.two_syllables:
+                cued = self._is_cued(text, match.start(), match.end("given"), match["behind"])
+                if cued and match["given"] in self._names.given_names:
+                    yield Candidate(match.start(), match.end("given"), ENOUGH)
+
+    def _spaced(self, text: str, match: re.Match[str]) -> Candidate | None:
+        names, step = self._names, 1 + len(match["gap"])
+        syllables = match.group()[::step]
+        long_surname = len(syllables) == 4 and syllables[:2] in names.surnames.two_syllables
+        if not long_surname and syllables[0] not in names.surnames.one_syllable:
+            return None
+        count = 4 if long_surname else 3
+        given, end = syllables[count - 2 : count], match.start() + (count - 1) * step + 1
+        behind = _BEHIND.match(text, end)
+        rest = behind.group() if behind else ""
+        likely = given[0] in names.given_syllables.first and given[1] in names.given_syllables.last
+        cued = self._is_cued(text, match.start(), end, rest)
+        if (likely and cued) or (given in names.given_names and _ends_well(rest)):
+            return Candidate(match.start(), end, ENOUGH + cued)
+        return None
 
     def _is_cued(self, text: str, start: int, end: int, behind: str) -> bool:
         head = text[max(0, start - 16) : start]

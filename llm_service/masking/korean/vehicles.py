@@ -5,7 +5,7 @@
 import re
 from collections.abc import Iterator
 
-from llm_service.masking.korean.recogniser import STRONG, Finding, KoreanRecogniser, finding
+from llm_service.masking.korean.recogniser import LIKELY, STRONG, Finding, KoreanRecogniser, finding
 from llm_service.masking.language import Reading
 
 _SYLLABLES = "가나다라마거너더러머버서어저고노도로모보소오조구누두루무부수우주아바사자배하허호국합육해공"
@@ -16,6 +16,13 @@ _PLATE = re.compile(
 )
 
 
+# Where digits are read from letters, the syllable may have been read as a digit too.
+_READ_PLATE = re.compile(
+    rf"(?:차량|차번호|번호판)\s?(?:번호)?[은는이가:\s]{{0,4}}(?P<behind>(?:{_REGIONS})?\s?[0-9]{{2,3}}\s?[0-9]\s?[0-9]{{4}})(?![0-9])"
+    rf"|(?<![0-9])(?P<before>[0-9]{{2,3}}\s?[0-9]\s?[0-9]{{4}})(?=\s?(?:차주|차량))"
+)
+
+
 class VehiclePlateRecogniser(KoreanRecogniser):
     TYPES = ("VEHICLE_PLATE",)
 
@@ -23,3 +30,6 @@ class VehiclePlateRecogniser(KoreanRecogniser):
         for view in reading.views:
             for match in view.matches(_PLATE):
                 yield finding("VEHICLE_PLATE", view, match.start(), match.end(), STRONG)
+            for match in view.matches(_READ_PLATE) if view.guessed else ():
+                start, end = match.span(match.lastgroup or 0)
+                yield finding("VEHICLE_PLATE", view, start, end, LIKELY)
