@@ -30,11 +30,13 @@ lock: ## pin every dependency again, with hashes (needs uv)
 	@bin/lock
 
 ## Measure
-.PHONY: bench-answer bench-route eval-retrieval eval-answers eval-pii
+.PHONY: bench-answer bench-route bench-vault eval-retrieval eval-answers eval-pii
 bench-answer: setup ## p50 and p95 of every stage at 1, 8 and 32 conversations, against a running platform
 	@$(PYTHON) -m benchmarks.answer_load
 bench-route: setup ## intents: macro-F1, cross-validation, speed, memory
 	@$(PYTHON) -m benchmarks.route
+bench-vault: setup ## round trips through the vault: exactness, milliseconds, values left in files
+	@$(PYTHON) -m benchmarks.vault
 eval-retrieval: setup ## hit@1, hit@5, MRR and speed of retrieval beside its baselines
 	@$(PYTHON) -m benchmarks.eval_retrieval --statutes $(STATUTES)
 eval-answers: setup ## what the answers carry, what is refused, what the verifier catches
