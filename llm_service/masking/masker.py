@@ -7,7 +7,7 @@ neither the vault nor channels; the raw values it returns are in `RawText` and b
 
 import logging
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from llm_service.masking.rules import DEFAULT_DATA, read_accounts, read_names, r
 
 MAX_MASK_CHARACTERS = 4000
 DOCUMENT_PIECE_CHARACTERS = 2000
+DOCUMENT_OVERLAP_CHARACTERS = 120
 SCORE_THRESHOLD = 0.4
 # Neither blank, letter, digit nor separator: no recogniser joins what stands on its two sides.
 PLACE_OF_A_PLACEHOLDER = "■"
@@ -120,12 +121,12 @@ class Masker:
 
         Raises `MaskingUnavailable` if anything fails.
         """
-        text = raw.reveal()
-        entities = [
+        found = [
             Entity(entity.type, entity.start + offset, entity.end + offset, entity.score)
-            for offset, piece in _document_pieces(text)
+            for offset, piece in _document_pieces(raw.reveal())
             for entity in self._detect(piece, DOCUMENT_TYPES)
         ]
+        entities = tuple(_united(found))
         return with_placeholders(raw, entities, PlaceholderNames())
 
     def _detect(self, text: str, types: tuple[str, ...]) -> tuple[Entity, ...]:
@@ -139,7 +140,7 @@ class Masker:
             raise MaskingUnavailable(
                 f"a recogniser failed with {type(error).__name__}; the text was not masked"
             ) from None
-        return tuple(_united(results))
+        return tuple(_united(Entity(r.entity_type, r.start, r.end, r.score) for r in results))
 
 
 def build_masker(data: Path = DEFAULT_DATA) -> Masker:
@@ -193,24 +194,26 @@ def _refuse_too_long(raw: RawText) -> None:
         )
 
 
-def _united(results: Sequence[RecognizerResult]) -> Iterator[Entity]:
+def _united(found: Iterable[Entity]) -> Iterator[Entity]:
     """Overlapping findings become one that covers them all; the highest score gives the type."""
     pending: Entity | None = None
-    for result in sorted(results, key=lambda r: (r.start, -r.end)):
-        if pending is None or result.start >= pending.end:
+    for entity in sorted(found, key=lambda e: (e.start, -e.end)):
+        if pending is None or entity.start >= pending.end:
             if pending:
                 yield pending
-            pending = Entity(result.entity_type, result.start, result.end, result.score)
+            pending = entity
             continue
-        best = result if result.score > pending.score else None
-        type_, score = (best.entity_type, best.score) if best else (pending.type, pending.score)
-        pending = Entity(type_, pending.start, max(pending.end, result.end), score)
+        best = entity if entity.score > pending.score else pending
+        pending = Entity(best.type, pending.start, max(pending.end, entity.end), best.score)
     if pending:
         yield pending
 
 
 def _document_pieces(text: str) -> Iterator[tuple[int, str]]:
-    """(offset, piece) of a long text, cut at line ends where there is one, else at a blank, else hard."""
+    """(offset, piece) of a long text, cut at line ends where there is one, else at a blank, else hard.
+
+    Each piece reaches into the next one, so that a value that stands on a cut is whole in one of them.
+    """
     start = 0
     while len(text) - start > DOCUMENT_PIECE_CHARACTERS:
         limit = start + DOCUMENT_PIECE_CHARACTERS
@@ -218,7 +221,7 @@ def _document_pieces(text: str) -> Iterator[tuple[int, str]]:
             max(text.rfind("\n", start, limit), text.rfind(". ", start, limit)) + 1 or text.rfind(" ", start, limit) + 1
         )
         cut = cut if cut > start else limit
-        yield start, text[start:cut]
+        yield start, text[start : cut + DOCUMENT_OVERLAP_CHARACTERS]
         start = cut
     yield start, text[start:]
 

@@ -15,7 +15,7 @@ from llm_service.errors import MaskingUnavailable, TooLarge
 from llm_service.masked import RawText
 from llm_service.masking.korean.recogniser import Finding, KoreanRecogniser
 from llm_service.masking.language import KoreanLanguageEngine, Reading
-from llm_service.masking.masker import MAX_MASK_CHARACTERS, Masker
+from llm_service.masking.masker import DOCUMENT_PIECE_CHARACTERS, MAX_MASK_CHARACTERS, Masker
 from llm_service.masking.placeholders import PLACEHOLDER, PlaceholderNames, neutralise
 
 # Four times the bar of 200 ms, for busy machines; benchmarks/pii_eval.py holds the bar itself.
@@ -178,3 +178,11 @@ def test_a_value_anywhere_in_a_long_document_is_masked(masker: Masker) -> None:
 
     assert masked.counts == {"PHONE": 2}
     assert not re.search(r"010-\d", masked.text)
+
+
+def test_a_value_that_stands_on_the_cut_of_a_long_document_is_masked_whole(masker: Masker) -> None:
+    for before_the_cut in range(DOCUMENT_PIECE_CHARACTERS - 16, DOCUMENT_PIECE_CHARACTERS + 2):
+        masked = masker.mask_document(RawText("약" * before_the_cut + "010-1234-5678" + "관" * 500))
+
+        assert masked.counts == {"PHONE": 1}
+        assert not re.search(r"[0-9]{3}", masked.text)
