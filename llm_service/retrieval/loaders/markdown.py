@@ -17,12 +17,13 @@ MAX_FRONT_MATTER_CHARACTERS = 20_000
 MAX_PROPERTY_CHARACTERS = 500
 
 _HEADING = re.compile(r"(#{1,6})[ \t]+(.*?)[ \t]*#*\s*")
-_FENCE = re.compile(r"\s*(```|~~~)")
+_FENCE = re.compile(r"\s*(?:`{3,}[^`]*|~{3,}.*)")
 _TABLE_RULE = re.compile(r"\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*")
 _THEMATIC_BREAK = re.compile(r"\s*([-*_])(\s*\1){2,}\s*")
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|<>~])")
-_EMPHASIS = re.compile(r"(\*\*\*|\*\*|__)(?=\S)(.+?)(?<=\S)\1")
-_LINK = re.compile(r"!?\[([^\[\]]*)\]\((?:[^()\s]|\([^()\s]*\))*(?:\s+\"[^\"]*\")?\)")
+# Bounded, so that a line of nothing but marks stays cheap.
+_EMPHASIS = re.compile(r"(\*\*\*|\*\*|__)(?=\S)(.{1,500}?)(?<=\S)\1")
+_LINK = re.compile(r"!?\[([^\[\]]*)\]\((?:[^()\s]|\([^()\s]{0,500}\)){0,2000}(?:\s+\"[^\"]*\")?\)")
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -60,7 +61,7 @@ def _blocks(lines: list[str]) -> Iterator[Block]:
     while position < len(lines):
         line = lines[position]
         position += 1
-        if _FENCE.match(line):
+        if _FENCE.fullmatch(line):
             fenced = not fenced
         elif fenced:
             if line.strip():
