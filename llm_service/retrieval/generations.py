@@ -19,7 +19,7 @@ from llm_service.retrieval.lexical import Lexical, PackedTerms, pack_terms, term
 from llm_service.retrieval.search import Retriever, Serving
 from llm_service.retrieval.statistics import TermStatistics, Visibility
 from llm_service.store import passages as store
-from llm_service.store.passages import Generation, StoredPassage, reading
+from llm_service.store.passages import DocumentTerms, Generation, StoredPassage, reading
 from llm_service.store.session import SessionFactory
 
 UPSERT_BATCH_PASSAGES = 500
@@ -92,7 +92,7 @@ class IndexOwner:
             return self._build()
         statistics = TermStatistics()
         with reading(self._sessions) as session:
-            for document in _by_document(store.passages_of_documents(session)):
+            for document in store.terms_of_documents(session):
                 _count(statistics, document)
         return Serving(index, statistics, generation.name), generation
 
@@ -115,7 +115,7 @@ class IndexOwner:
         with reading(self._sessions) as session:
             # What is pending now is in the rows read below; what is committed later stays pending.
             pending = store.pending_changes(session)
-            for document in _by_document(store.passages_of_documents(session)):
+            for document in store.terms_of_documents(session):
                 _count(statistics, document)
             index = self._indexes.create(name)
             averages = statistics.average_lengths()
@@ -163,7 +163,7 @@ class IndexOwner:
                 stale = set(statistics.passage_ids(document_id)) - {passage.id for passage in document}
                 index.upsert([_point(passage, averages) for passage in document])
                 index.delete_passages(sorted(stale))
-                _count(statistics, document)
+                _count(statistics, _terms_of(document))
                 gone.discard(document_id)
                 changed += len(document)
         index.delete_documents(sorted(gone))
@@ -186,10 +186,18 @@ def _batches(passages: Iterator[StoredPassage], size: int) -> Iterator[list[Stor
         yield batch
 
 
-def _count(statistics: TermStatistics, document: list[StoredPassage]) -> None:
+def _count(statistics: TermStatistics, document: DocumentTerms) -> None:
+    audience, groups = tuple(sorted(document.audience)), tuple(sorted(document.groups))
+    visibility = Visibility(audience, document.in_force_from, document.in_force_to, groups)
+    packed = {passage_id: PackedTerms(blob) for passage_id, blob in document.vectors.items()}
+    statistics.put(document.document_id, visibility, packed)
+
+
+def _terms_of(document: list[StoredPassage]) -> DocumentTerms:
     first = document[0]
-    visibility = Visibility(tuple(sorted(first.audience)), first.in_force_from, first.in_force_to)
-    statistics.put(first.document_id, visibility, {passage.id: PackedTerms(passage.vectors) for passage in document})
+    vectors = {passage.id: passage.vectors for passage in document}
+    since, until = first.in_force_from, first.in_force_to
+    return DocumentTerms(first.document_id, first.audience, since, until, vectors, first.groups)
 
 
 def _point(passage: StoredPassage, averages: tuple[float, ...]) -> IndexPoint:
@@ -204,4 +212,5 @@ def _point(passage: StoredPassage, averages: tuple[float, ...]) -> IndexPoint:
         in_force_from=passage.in_force_from,
         in_force_to=passage.in_force_to,
         vectors=vectors,
+        groups=passage.groups,
     )

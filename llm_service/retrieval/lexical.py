@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from llm_service.masked import MaskedText
 from llm_service.retrieval.vocabulary import Vocabulary, load_vocabulary
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Raised whenever passages would get other terms than before; every generation of the index is rebuilt then."""
 
 PAIR_WEIGHT = 0.3
@@ -31,6 +31,9 @@ ASKING_WEIGHT = 0.1
 HISTORY_WEIGHT = 0.5
 SHORT_QUESTION_UNITS = 2
 MAXIMUM_QUESTION_UNITS = 64
+BATCH_WORKERS = 2
+CUTOFF_THRESHOLD = 5.0
+"""How far a reading may fall behind the best before it is dropped; Kiwi's 8.0 is slower and changes 1 in 700 words."""
 SURFACE_KEY_CHARACTERS = 3
 USER_WORD_SCORE = 3.0
 """At Kiwi's default score of 0 a compound of known words stays split; about 3 keeps it whole."""
@@ -46,7 +49,9 @@ _PART = rf"{_NUMBER}(?:[천백십]\d*){{0,3}}"
 AMOUNT = re.compile(rf"(?<![제\d.,조억만천백십])(?<!제\s)(?=\d)((?:{_PART}\s?[조억만]\s?){{0,3}}(?:{_PART})?)\s?원")
 _AMOUNT_PART = re.compile(rf"({_PART})\s*([조억만]?)")
 _AMOUNT_DIGITS = re.compile(r"([\d.,]*)([천백십]?)")
-ARTICLE = re.compile(r"제?\s?(?<!\d)(\d{1,4})\s?조(?!\s?원|\d)(?:\s?의\s?(\d{1,4})(?![\d.,]*[%년월일주회개원인명배천백만억]))?")
+ARTICLE = re.compile(
+    r"제?\s?(?<!\d)(\d{1,4})\s?조(?!\s?원|\d)(?:\s?의\s?(\d{1,4})(?![\d.,]*[%년월일주회개원인명배천백만억]))?"
+)
 RATE = re.compile(rf"({_NUMBER})\s?(?:%|퍼센트|프로)")
 MAXIMUM_NUMBER_CHARACTERS = 40
 UNITS = {"": 1, "십": 10, "백": 100, "천": 1000, "만": 10**4, "억": 10**8, "조": 10**12}
@@ -143,8 +148,9 @@ class Lexical:
 
     def __init__(self, vocabulary: Vocabulary | None = None) -> None:
         self._vocabulary = vocabulary or load_vocabulary()
-        # The multi-word dictionary costs 200 MB and changed no result; one worker, since 0 forbids batches.
-        self._kiwi: Any = Kiwi(num_workers=1, load_multi_dict=False)
+        # The multi-word dictionary costs 200 MB and changed no result.
+        self._kiwi: Any = Kiwi(num_workers=BATCH_WORKERS, load_multi_dict=False)
+        self._kiwi.global_config.cutoff_threshold = CUTOFF_THRESHOLD
         for term in self._vocabulary.terms:
             self._kiwi.add_user_word(term, "NNP", USER_WORD_SCORE)
         self._parts = self._parts_of_terms()

@@ -28,10 +28,10 @@ class Visibility(NamedTuple):
     audience: tuple[str, ...]
     in_force_from: date
     in_force_to: date
+    groups: tuple[str, ...] = ()
 
     def allows(self, entitlement: Entitlement) -> bool:
-        in_force = self.in_force_from <= entitlement.as_of < self.in_force_to
-        return in_force and entitlement.audience in self.audience
+        return entitlement.allows(self.audience, self.groups, self.in_force_from, self.in_force_to)
 
 
 @dataclass
@@ -45,7 +45,7 @@ class _Document(NamedTuple):
     passage_ids: tuple[int, ...]
     lengths: tuple[float, ...]
     terms: NDArray[np.uint32]
-    frequencies: NDArray[np.int64]
+    frequencies: NDArray[np.uint32]
 
 
 class TermStatistics:
@@ -64,7 +64,9 @@ class TermStatistics:
         ids = [packed.counts(name)[0] for packed in passages.values() for name in VECTOR_NAMES]
         terms, frequencies = np.unique(np.concatenate(ids), return_counts=True)
         lengths = total_lengths(passages.values())
-        self._documents[document_id] = _Document(visibility, tuple(passages), lengths, terms, frequencies)
+        self._documents[document_id] = _Document(
+            visibility, tuple(passages), lengths, terms, frequencies.astype(np.uint32)
+        )
         group = self._groups.setdefault(visibility, _Group())
         group.passages += len(passages)
         group.frequencies.update(dict(zip(terms.tolist(), frequencies.tolist(), strict=True)))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Select, func, select, update
@@ -37,6 +38,19 @@ class StoredPassage:
     heading_path: tuple[str, ...]
     page: int | None
     vectors: bytes
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DocumentTerms:
+    """The packed terms of one ready document's passages by passage id, with who may see it from when until when."""
+
+    document_id: int
+    audience: tuple[str, ...]
+    in_force_from: date
+    in_force_to: date
+    vectors: dict[int, bytes]
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,19 @@ def passages_of_documents(session: Session, document_ids: Sequence[int] | None =
         statement = statement.where(Document.id.in_(document_ids))
     for row in session.execute(statement.execution_options(yield_per=READ_BATCH_ROWS)):
         yield _stored(row)
+
+
+def terms_of_documents(session: Session) -> Iterator[DocumentTerms]:
+    """The terms of all ready documents, one document at a time, without their text: all are read at every start."""
+    columns = (Document.id, Document.audience, Document.in_force_from, Document.in_force_to, Document.groups)
+    ready = {row[0]: row for row in session.execute(select(*columns).where(Document.state == "ready"))}
+    statement = select(Passage.document_id, Passage.id, Passage.vectors).order_by(Passage.document_id)
+    rows = session.execute(statement.execution_options(yield_per=READ_BATCH_ROWS))
+    for document_id, passages in groupby(rows, key=lambda row: row[0]):
+        if document_id in ready:
+            _, audience, since, until, groups = ready[document_id]
+            vectors = {id_: blob for _, id_, blob in passages}
+            yield DocumentTerms(document_id, tuple(audience), since, until, vectors, tuple(groups))
 
 
 def count_ready(session: Session) -> int:
@@ -154,12 +181,13 @@ def _columns() -> Select[*tuple[Any, ...]]:
         Passage.heading_path,
         Passage.page,
         Passage.vectors,
+        Document.groups,
     ).join(Document)
 
 
 def _stored(row: Any) -> StoredPassage:
     values = list(row)
-    values[4], values[11] = tuple(values[4]), tuple(values[11])
+    values[4], values[11], values[14] = tuple(values[4]), tuple(values[11]), tuple(values[14])
     return StoredPassage(*values)
 
 

@@ -111,7 +111,10 @@ def test_passages_keep_their_order_and_none_is_lost(small: Lexical) -> None:
     assert [term_id(str(number)) in terms.kiwi for number, terms in enumerate(found)] == [True] * 50
 
 
-@pytest.mark.parametrize("text", ["", "   ", "😀🎉", "\x00", "ㅋㅋㅋㅋ", "가" * 20_000, "1" * 5_000 + "원", "1" * 5_000 + "조", "1" * 5_000 + "%"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "   ", "😀🎉", "\x00", "ㅋㅋㅋㅋ", "가" * 20_000, "1" * 5_000 + "원", "1" * 5_000 + "조", "1" * 5_000 + "%"],
+)
 def test_any_text_can_be_analysed(small: Lexical, text: str) -> None:
     small.question_terms(MaskedText(text))
     assert len(list(small.passages_terms([("", text)]))) == 1

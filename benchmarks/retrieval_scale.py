@@ -1,0 +1,120 @@
+"""Prints what retrieval costs at size: the statutes indexed many times over, then every development question asked.
+
+`python -m benchmarks.retrieval_scale --statutes DIR --copies 30` makes about 100,000 passages.
+"""
+
+import argparse
+import resource
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from statistics import quantiles
+from time import perf_counter
+
+from benchmarks.corpora import IN_FORCE_FROM, Corpus, Question, questions, statutes
+from llm_service.masked import MaskedText
+from llm_service.retrieval.candidate import Entitlement
+from llm_service.retrieval.edge import EdgeIndexes
+from llm_service.retrieval.generations import IndexOwner
+from llm_service.retrieval.lexical import Lexical, pack_terms
+from llm_service.store.models import Base, Document, IndexChange, Passage
+from llm_service.store.session import SessionFactory, open_database, session_factory
+
+CUSTOMER = Entitlement("customer", date(2026, 11, 21))
+ROUNDS = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--statutes", type=Path, required=True)
+    parser.add_argument("--copies", type=int, default=30)
+    arguments = parser.parse_args()
+    lexical = Lexical()
+    lexical.warm_up()
+    with tempfile.TemporaryDirectory() as scratch:
+        engine = open_database(f"sqlite:///{scratch}/haechi.db")
+        Base.metadata.create_all(engine)
+        sessions = session_factory(engine)
+        seconds = _timed(lambda: _store(sessions, statutes(arguments.statutes / "current"), lexical, arguments.copies))
+        print(f"rows written, analysed once each: {seconds:.1f} s")
+        owner = _open(scratch, sessions, lexical, "index built")
+        owner.close()
+        owner = _open(scratch, sessions, lexical, "index opened again")
+        print(f"passages: {owner.count()}")
+        _ask(owner, questions(arguments.statutes / "questions.dev.jsonl"))
+        print(f"largest memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+        owner.close()
+
+
+def _store(sessions: SessionFactory, corpus: Corpus, lexical: Lexical, copies: int) -> None:
+    analysed = {
+        path: [pack_terms(terms) for terms in lexical.passages_terms((part.header, part.text) for part in parts)]
+        for path, parts in corpus.items()
+    }
+    for copy in range(copies):
+        with sessions() as session, session.begin():
+            for document in _documents(corpus, analysed, copy):
+                session.add(document)
+                session.flush()
+                session.add(IndexChange(document_id=document.id, action="upsert"))
+
+
+def _documents(corpus: Corpus, analysed: dict[str, list[bytes]], copy: int) -> Iterator[Document]:
+    for number, (path, parts) in enumerate(corpus.items()):
+        yield Document(
+            path=f"{copy}/{path}",
+            series=f"{copy}/{path}",
+            title=path,
+            kind="benchmark",
+            audience=["customer", "staff"] if copy % 2 == 0 else ["staff"],
+            content_sha256=f"{copy}",
+            in_force_from=IN_FORCE_FROM + timedelta(days=number),
+            state="ready",
+            passages=[
+                Passage(
+                    position=position,
+                    header=MaskedText(part.header),
+                    text=MaskedText(part.text),
+                    label=part.place,
+                    article=part.article,
+                    heading_path=[],
+                    vectors=blob,
+                )
+                for position, (part, blob) in enumerate(zip(parts, analysed[path], strict=True))
+            ],
+        )
+
+
+def _open(scratch: str, sessions: SessionFactory, lexical: Lexical, what: str) -> IndexOwner:
+    start = perf_counter()
+    owner = IndexOwner(EdgeIndexes(Path(scratch) / "vectors"), sessions, lexical)
+    print(f"{what}: {perf_counter() - start:.2f} s")
+    return owner
+
+
+def _ask(owner: IndexOwner, asked: list[Question]) -> None:
+    totals: list[float] = []
+    stages: dict[str, list[float]] = {}
+    for round_number in range(ROUNDS):
+        for question in asked:
+            start = perf_counter()
+            found = owner.retriever.search(question.text, CUSTOMER)
+            if round_number:
+                totals.append((perf_counter() - start) * 1000)
+                for stage, milliseconds in found.timings.items():
+                    stages.setdefault(stage, []).append(milliseconds)
+    for name, values in (("question", totals), *stages.items()):
+        cuts = quantiles(values, n=100)
+        print(f"{name:10} p50 {cuts[49]:6.2f} ms   p95 {cuts[94]:6.2f} ms   p99 {cuts[98]:6.2f} ms")
+
+
+def _timed(work: Callable[[], None]) -> float:
+    start = perf_counter()
+
+    work()
+    return perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
