@@ -36,6 +36,8 @@ _TIME_STAMP = re.compile(
     r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:(?:[01][0-9]|2[0-4])(?:[0-5][0-9]){0,2})?"
 )
 _DATE_INSIDE = re.compile(r"(?:19|20)[0-9]{2}\s?[-./]\s?[01]?[0-9]\s?[-./]\s?[0-3]?[0-9](?![0-9])")
+# A nationwide service number (15xx, 16xx, 18xx) with something else behind it: "1588-0000 (24시간)".
+_SERVICE_NUMBER = re.compile(r"1[568][0-9]{2}\s?-\s?[0-9]{4}(?![0-9]|\s?-)")
 
 
 class AccountRecogniser(KoreanRecogniser):
@@ -94,7 +96,7 @@ class AccountRecogniser(KoreanRecogniser):
     def _bare_score(self, view: View, match: re.Match[str]) -> float:
         if is_amount(view, match.start(), match.end()):
             return 0.0
-        if names_a_thing(view, match.start()):
+        if names_a_thing(view, match.start()) or _begins_with_service_number(view, match.start()):
             return 0.0
         if self._in_context(view, match):
             return LIKELY
@@ -109,3 +111,7 @@ class AccountRecogniser(KoreanRecogniser):
             + after(view, match.end(), CONTEXT_AFTER_CHARACTERS)
         )
         return self._context.search(near) is not None
+
+
+def _begins_with_service_number(view: View, start: int) -> bool:
+    return view.guessed and _SERVICE_NUMBER.match(view.base, view.base_starts[start]) is not None
