@@ -5,6 +5,7 @@ The password is written to a private configuration file, never to a command line
 
 import importlib.util
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def write_configuration(settings: PlatformSettings) -> Path:
 def main() -> None:
     settings = PlatformSettings()
     program = redis_program()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file is the whole memory
     os.execv(program, [program, str(write_configuration(settings))])  # noqa: S606
 
 

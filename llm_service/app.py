@@ -17,7 +17,7 @@ from llm_service.api import documents, events, feedback, health, privacy, search
 from llm_service.api.authentication import ServiceTokenRequired
 from llm_service.api.errors import install_error_handlers
 from llm_service.api.limits import BodyLimit
-from llm_service.logs import configure_logging
+from llm_service.logs import configure_logging, leave_no_text_behind
 from llm_service.settings import Settings, load_settings
 
 ROUTERS: Final = (
@@ -76,6 +76,7 @@ def main() -> None:
     """Serve until told to stop; running answers may finish first."""
     settings = load_settings()
     configure_logging("llm_service", settings.log_level)
+    leave_no_text_behind()
     uvicorn.run(
         create_app(settings, partial(wiring.open_parts, settings)),
         host=settings.llm_service_host,

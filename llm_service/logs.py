@@ -4,8 +4,11 @@ Every process of ours calls `configure_logging` first. Whatever a library logs g
 which prints the class of an exception and where it was raised, never its message, its arguments or its locals.
 """
 
+import faulthandler
 import logging
+import resource
 import sys
+import threading
 import traceback
 from collections.abc import MutableMapping
 from types import TracebackType
@@ -26,6 +29,7 @@ QUIET_LOGGERS = (
     "alembic",
 )
 
+OWN_ERRORS = "llm_service.errors"
 EventDict = MutableMapping[str, Any]
 
 
@@ -60,6 +64,30 @@ def configure_logging(service: str, level: str = "INFO", stream: TextIO | None =
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
+
+
+def leave_no_text_behind() -> None:
+    """Let this process die without text: no core file, and whatever nobody caught is logged like everything else.
+
+    For the beginning of `main`: the interpreter would print messages of uncaught exceptions, and a core file is the
+    whole memory. A kernel that pipes core files to a program ignores the limit (core(5)); that is the host's setting.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    faulthandler.disable()
+    log = get_logger(__name__)
+
+    def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        # Our own errors say what to do and never carry text; a start that fails needs that.
+        advice = {"advice": str(error)} if kind.__module__ == OWN_ERRORS else {}
+        log.error("process ended by a fault", exc_info=(kind, error, trace), **advice)
+
+    def uncaught_in_thread(fault: threading.ExceptHookArgs) -> None:
+        log.error("thread ended by a fault", exc_info=(fault.exc_type, fault.exc_value, fault.exc_traceback))
+
+    def unraisable(fault: "sys.UnraisableHookArgs") -> None:
+        log.error("fault while cleaning up", exc_info=(fault.exc_type, fault.exc_value, fault.exc_traceback))
+
+    sys.excepthook, threading.excepthook, sys.unraisablehook = uncaught, uncaught_in_thread, unraisable
 
 
 def get_logger(name: str) -> Any:
@@ -128,6 +156,10 @@ class _LibraryFormatter(logging.Formatter):
     @staticmethod
     def _template(record: logging.LogRecord) -> str:
         # A template with arguments is the library's own sentence; one without may be a finished string with text in it.
-        if record.args or record.name.startswith("uvicorn"):
-            return str(record.msg)
+        # What is no string at all, an exception for one, would show itself.
+        if isinstance(record.msg, str) and (record.args or record.name.startswith("uvicorn")):
+            last_line = record.msg.strip().rpartition("\n")[2]
+            # uvicorn hands on the traceback of a failed start or stop as one text; our own errors end theirs safely.
+            if last_line == record.msg.strip() or last_line.startswith(f"{OWN_ERRORS}."):
+                return last_line
         return f"<message of {record.module}:{record.lineno}>"

@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse
 
 from bot.actions.loan_form import forget_values, show_result, validate_loan_form
 from bot.actions.protocol import ActionCall, ActionReply, Tracker
+from llm_service.logs import configure_logging, leave_no_text_behind
 
 TOKEN_NAME: Final = "haechi_service_token"  # noqa: S105 the name of a secret, not the secret
 DEFAULT_PORT: Final = 8082
@@ -33,7 +34,14 @@ class TokenMissing(Exception):
 
 def create_app(token: str) -> FastAPI:
     """The server as an ASGI application. `token` is what Rasa has to present."""
-    app = FastAPI(title="Haechi actions", docs_url=None, redoc_url=None, openapi_url=None)
+    # FastAPI's own telemetry would record validation failures, which quote the slots that were sent.
+    app = FastAPI(
+        title="Haechi actions",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
     expected = f"Bearer {token}".encode()
 
     def authenticate(request: Request) -> None:
@@ -74,7 +82,11 @@ def read_token() -> str:
 def main() -> None:
     host = os.environ.get("HAECHI_ACTIONS_HOST", "127.0.0.1")
     port = int(os.environ.get("HAECHI_ACTIONS_PORT", DEFAULT_PORT))
-    uvicorn.run(create_app(read_token()), host=host, port=port, log_level="warning", access_log=False)
+    app = create_app(read_token())
+    configure_logging("actions")
+    leave_no_text_behind()
+    # uvicorn's own formatter would print messages of exceptions, and those may quote a slot.
+    uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
 
 
 if __name__ == "__main__":

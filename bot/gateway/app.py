@@ -27,7 +27,7 @@ from bot.gateway.settings import GatewaySettings, load_settings
 from bot.gateway.texts import error_body
 from bot.gateway.turn import ChatTurns
 from llm_service.client import LlmServiceClient, ServiceError
-from llm_service.logs import configure_logging, get_logger
+from llm_service.logs import configure_logging, get_logger, leave_no_text_behind
 
 PAGE_DIRECTORY = Path(__file__).with_name("page")
 CODE_BY_STATUS = {404: "route_not_found", 405: "method_not_allowed", 413: "body_too_large"}
@@ -76,6 +76,7 @@ def main() -> None:
     """Run the gateway until it is told to stop."""
     settings = load_settings()
     configure_logging("gateway", settings.log_level)
+    leave_no_text_behind()
     uvicorn.run(
         create_app(settings),
         host=settings.gateway_host,

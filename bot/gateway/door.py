@@ -18,7 +18,8 @@ from bot.gateway.errors import Declined
 from bot.gateway.texts import error_body
 
 BODY_TIMEOUT_SECONDS: Final = 10.0
-REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+# Of callers' ids only random ones are taken over: anything else could be a telephone number, and would be logged.
+REQUEST_ID: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 PAGE_POLICY: Final = "; ".join(
     (

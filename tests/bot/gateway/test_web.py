@@ -239,10 +239,12 @@ def test_what_the_api_says_is_not_kept_by_anyone_between(guest: Caller, gateway:
     response = guest.post("/v1/chat", guest.chat_body(QUESTION))
     assert response.headers["Cache-Control"] == "no-store"
     assert len(response.headers["X-Request-Id"]) == 32
-    assert (
-        gateway.get("/health/live", headers={"X-Request-Id": "given-by-proxy"}).headers["X-Request-Id"]
-        == "given-by-proxy"
-    )
+
+
+def test_a_random_request_id_of_a_proxy_is_taken_over_and_nothing_else(gateway: httpx.Client) -> None:
+    for given, taken in (("0" * 31 + "f", True), (str(uuid4()), True), ("010-1234-5678", False)):
+        answered = gateway.get("/health/live", headers={"X-Request-Id": given}).headers["X-Request-Id"]
+        assert (answered == given) is taken
 
 
 def test_nothing_but_the_page_its_assets_and_the_api_is_there(gateway: httpx.Client) -> None:
