@@ -105,7 +105,7 @@ def report_failures(summary: IngestSummary, console: Console) -> None:
 async def _upload(llm_service: LlmServiceClient, path: str, file: Path, declared: Declaration) -> DocumentReport:
     try:
         return await llm_service.upload_document(
-            path, file.read_bytes(), declared.audience, declared.title, declared.in_force_from
+            path, file.read_bytes(), declared.audience, declared.title, declared.in_force_from, declared.groups
         )
     except ServiceError as error:
         return DocumentReport(path, "failed", error.code, None, 0)

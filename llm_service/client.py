@@ -15,6 +15,7 @@ import httpx
 Audience = Literal["staff", "customer"]
 Locale = Literal["ko", "en"]
 Verdict = Literal["up", "down"]
+RetestState = Literal["still_right", "changed", "gone"]
 EventName = Literal["sources", "notice", "token", "done", "error"]
 
 PLACEHOLDER_TYPES: Final = (
@@ -40,6 +41,7 @@ CONVERSATION_HEADER: Final = "X-Haechi-Conversation"
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 CALL_TIMEOUT_SECONDS: Final = 10.0
 UPLOAD_TIMEOUT_SECONDS: Final = 120.0
+RETEST_TIMEOUT_SECONDS: Final = 900.0
 STREAM_SILENCE_SECONDS: Final = 60.0
 
 
@@ -56,13 +58,17 @@ class ServiceError(Exception):
 
 @dataclass(frozen=True)
 class ConversationKey:
-    """Which thread of which person in which channel; `thread` and `user` are hashed before they are kept."""
+    """Which thread of which person in which channel; `thread` and `user` are hashed before they are kept.
+
+    `audience` and `groups` are what the person may see: other rights are another conversation.
+    """
 
     channel: str
     thread: str
     user: str
     audience: Audience
     locale: Locale = "ko"
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,50 @@ class TurnView:
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """The whole story of one turn, masked: asked, routed, searched, written, checked. Times are milliseconds.
+
+    route: {"intent", "confidence", "by", "reason"}; filters: {"audience", "groups", "as_of"}; candidates, best first:
+    [{"passage_id", "label", "score", "signals"}]; verdicts, one a sentence: [{"sentence", "passed", "failures",
+    "unsupported", "entailment", "cited", "rewritten"}]. `prompt_sha256` is None where the engine renders no prompt.
+    """
+
+    turn_id: str
+    conversation_id: str
+    channel: str
+    state: str
+    question: str
+    asked_at: str
+    route: dict[str, Any]
+    query_terms: list[str]
+    filters: dict[str, Any]
+    candidates: list[dict[str, Any]]
+    confidence: float | None
+    refusal_threshold: float | None
+    features: dict[str, float]
+    refusal_reason: str | None
+    engine: str | None
+    adapter: str | None
+    prompt_sha256: str | None
+    verdicts: list[dict[str, Any]]
+    answer: str | None
+    sources: list[Source]
+    error_code: str | None
+    timings: dict[str, float]
+    retrieval_timings: dict[str, float]
+
+
+@dataclass(frozen=True)
+class FlaggedPassage:
+    """A passage of a quarantined document that gives orders: where it stands, what it says (masked), which families."""
+
+    position: int
+    label: str
+    text: str
+    families: list[str]
+
+
+@dataclass(frozen=True)
 class SearchHit:
     """One passage found: `document` is relative to the ingested folder, `article` is 제4조의2 where there is one."""
 
@@ -165,6 +215,62 @@ class DocumentReport:
     document_id: int | None
     passages: int
     entity_counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WordChange:
+    """Neighbouring words of a clause that stayed, went or came: `kind` is same, removed or added."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ChangedClause:
+    """A clause that an edition added, removed or changed (`kind`); `mark` is the 항 (②), empty for a whole article."""
+
+    place: str
+    mark: str
+    kind: str
+    before: str
+    after: str
+    words: list[WordChange]
+
+
+@dataclass(frozen=True)
+class DocumentChanges:
+    """What an edition changed of the one before it in its series; `previous_id` is None for a first edition."""
+
+    document_id: int
+    title: str
+    in_force_from: str
+    previous_id: int | None
+    previous_in_force_from: str | None
+    clauses: list[ChangedClause]
+
+
+@dataclass(frozen=True)
+class RetestedAnswer:
+    """An approved answer held against a new edition, all masked. `failures` are the verifier's kinds."""
+
+    feedback_id: str
+    turn_id: str
+    state: RetestState
+    question: str
+    approved_answer: str
+    new_answer: str
+    clauses: list[str]
+    failures: list[str]
+
+
+@dataclass(frozen=True)
+class RetestReport:
+    """The approved answers that cite a changed clause, asked again as of the edition's first day."""
+
+    document_id: int
+    as_of: str
+    counts: dict[RetestState, int]
+    answers: list[RetestedAnswer]
 
 
 @dataclass(frozen=True)
@@ -255,6 +361,11 @@ class LlmServiceClient:
         found = await self._call("GET", f"/v1/turns/{turn_id}", None, conversation_id)
         return TurnView(**{**found, "sources": [Source(**source) for source in found["sources"]]})
 
+    async def explanation(self, turn_id: str, conversation_id: str | None = None) -> Explanation:
+        """How an answer came about. Without its conversation it is an operator's reading, and is audited."""
+        found = await self._call("GET", f"/v1/turns/{turn_id}/explanation", None, conversation_id)
+        return Explanation(**{**found, "sources": [Source(**source) for source in found["sources"]]})
+
     async def events(self, turn_id: str, conversation_id: str, after: int = 0) -> AsyncIterator[StreamEvent]:
         """The events of an answer after the given id, until `done` or `error`; reading again generates nothing."""
         headers = {CONVERSATION_HEADER: conversation_id, "Last-Event-ID": str(after)}
@@ -295,9 +406,17 @@ class LlmServiceClient:
         }
         return str((await self._call("POST", "/v1/feedback", body, conversation_id))["feedback_id"])
 
-    async def search(self, question: str, audience: Audience, k: int = 5, as_of: date | None = None) -> SearchResult:
+    async def search(
+        self,
+        question: str,
+        audience: Audience,
+        k: int = 5,
+        as_of: date | None = None,
+        groups: Sequence[str] = (),
+    ) -> SearchResult:
         """Passages for a question, which is masked first. `refused`: the passages do not carry an answer."""
-        body = {"question": question, "k": k, "audience": audience, "as_of": as_of.isoformat() if as_of else None}
+        body: dict[str, Any] = {"question": question, "k": k, "audience": audience, "groups": list(groups)}
+        body["as_of"] = as_of.isoformat() if as_of else None
         found = await self._call("POST", "/v1/search", body)
         return SearchResult([SearchHit(**hit) for hit in found["results"]], found["refused"], found["timings"])
 
@@ -312,9 +431,17 @@ class LlmServiceClient:
         audience: Sequence[Audience],
         title: str | None = None,
         in_force_from: date | None = None,
+        groups: Sequence[str] = (),
     ) -> DocumentReport:
-        """Ingest one file under a path relative to its folder; unchanged content is not ingested again."""
-        declared = {"title": title, "in_force_from": in_force_from.isoformat() if in_force_from else None}
+        """Ingest one file under a path relative to its folder; unchanged content is not ingested again.
+
+        `groups`: whose members may see it, of its audience; everybody of the audience where there are none.
+        """
+        declared = {
+            "title": title,
+            "in_force_from": in_force_from.isoformat() if in_force_from else None,
+            "groups": ",".join(groups),
+        }
         form = {
             "path": path,
             "audience": ",".join(audience),
@@ -328,6 +455,33 @@ class LlmServiceClient:
 
     async def documents(self) -> list[dict[str, Any]]:
         return list((await self._call("GET", "/v1/documents", None))["documents"])
+
+    async def flagged_passages(self, document_id: int) -> list[FlaggedPassage]:
+        """What a reviewer of a quarantined document needs to see; empty if it was quarantined for another reason."""
+        found = await self._call("GET", f"/v1/documents/{document_id}/flagged", None)
+        return [FlaggedPassage(**passage) for passage in found["passages"]]
+
+    async def release_document(self, document_id: int, reason: str) -> None:
+        """Let a quarantined document into the answers; `reason` is a code, which is audited."""
+        await self._call("POST", f"/v1/documents/{document_id}/release", {"reason": reason})
+
+    async def document_changes(self, document_id: int) -> DocumentChanges:
+        """The clauses that an edition added, removed or changed."""
+        found = await self._call("GET", f"/v1/documents/{document_id}/changes", None)
+        clauses = [
+            ChangedClause(**{**clause, "words": [WordChange(**word) for word in clause["words"]]})
+            for clause in found["clauses"]
+        ]
+        return DocumentChanges(**{**found, "clauses": clauses})
+
+    async def retest_document(self, document_id: int) -> RetestReport:
+        """Ask approved questions again whose answers cite a clause that this edition changed."""
+        async with _as_service_errors():
+            response = await self._http.post(
+                f"/v1/documents/{document_id}/retest", json={}, timeout=RETEST_TIMEOUT_SECONDS
+            )
+        found = _json_of(response)
+        return RetestReport(**{**found, "answers": [RetestedAnswer(**answer) for answer in found["answers"]]})
 
     async def restore(self, conversation_id: str, owner: str, placeholders: Sequence[str]) -> dict[str, str]:
         """The values behind placeholders of a person's own web conversation; those without one are left out.

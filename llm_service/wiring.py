@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from llm_service.answering.audit_desk import AuditDesk
 from llm_service.answering.document_desk import DocumentDesk
 from llm_service.answering.erasing import EraseDesk
+from llm_service.answering.explaining import ExplanationDesk
 from llm_service.answering.intake import TurnIntake
 from llm_service.answering.masking_desk import MaskingDesk
 from llm_service.answering.parts import Parts
@@ -36,6 +37,7 @@ from llm_service.engines.base import Engine
 from llm_service.engines.extractive import ExtractiveEngine
 from llm_service.errors import Misconfigured
 from llm_service.logs import get_logger
+from llm_service.masked import MaskedText
 from llm_service.masking.masker import Masker, build_masker
 from llm_service.masking.vault import Vault
 from llm_service.masking.vault_keys import KeyRing, index_key_from
@@ -100,8 +102,10 @@ def load_analysers() -> Analysers:
 
 
 @contextmanager
-def open_embedded(settings: Settings, analysers: Analysers | None = None) -> Iterator[Embedded]:
-    """The parts that need no event loop. The database must have its schema.
+def open_embedded(
+    settings: Settings, analysers: Analysers | None = None, engine: Engine | None = None
+) -> Iterator[Embedded]:
+    """The parts that need no event loop. The database must have its schema. `engine` stands in for the settings' one.
 
     Raises `IndexHeld` while another process, the running service for one, owns the index.
     """
@@ -114,15 +118,17 @@ def open_embedded(settings: Settings, analysers: Analysers | None = None) -> Ite
         stack.callback(index.close)
         parser = stack.enter_context(IsolatedParser(maximum_bytes=settings.maximum_document_bytes))
         ingest = Ingest(transactions, parser, analysers.masker, analysers.lexical, index, today_in_korea)
-        yield Embedded(settings, transactions, analysers, index, _engine(analysers), ingest)
+        yield Embedded(settings, transactions, analysers, index, engine or _engine(analysers), ingest)
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings, analysers: Analysers | None = None) -> AsyncIterator[Parts]:
+async def open_parts(
+    settings: Settings, analysers: Analysers | None = None, engine: Engine | None = None
+) -> AsyncIterator[Parts]:
     """Everything the routes need, warmed up; answers that a dead process left behind are ended as interrupted."""
     async with AsyncExitStack() as stack:
         # Loading takes seconds; the loop stays free for signals.
-        opened = open_embedded(settings, analysers or await asyncio.to_thread(load_analysers))
+        opened = open_embedded(settings, analysers or await asyncio.to_thread(load_analysers), engine)
         embedded = await asyncio.to_thread(opened.__enter__)
         stack.push(opened)
         log = _answer_log(settings)
@@ -186,6 +192,7 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
         intake=TurnIntake(transactions, masking, vault, identities, metrics, longest),
         runner=AnswerRunner(transactions, story, log, metrics, today_in_korea, settings.answer_timeout_seconds),
         reader=AnswerReader(transactions, log, settings.stream_heartbeat_seconds, patience),
+        explaining=ExplanationDesk(transactions, partial(_words_of, embedded.analysers.lexical), threads.retrieval),
         verdicts=VerdictDesk(transactions, masking, vault, metrics, longest),
         masking=masking,
         search=search,
@@ -211,6 +218,10 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
         ),
         metrics=metrics,
     )
+
+
+def _words_of(lexical: Lexical, question: MaskedText) -> tuple[str, ...]:
+    return tuple(word.form for word in lexical.question_words(question))
 
 
 def _is_sole_owner(settings: Settings) -> bool:

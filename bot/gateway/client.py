@@ -4,7 +4,7 @@ For the command line and the load benchmark, which present the service token. Kn
 """
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -81,6 +81,7 @@ class GatewayClient:
         as_of: date | None = None,
         locale: Locale = "ko",
         conversation: str | None = None,
+        groups: Sequence[str] = (),
     ) -> GatewayAnswer:
         """Ask one question, in a new conversation unless one (a UUID) is named, and wait for the whole answer."""
         body = {
@@ -89,6 +90,7 @@ class GatewayClient:
             "text": question,
             "locale": locale,
             "audience": audience,
+            "groups": list(groups),
             "as_of": as_of.isoformat() if as_of else None,
         }
         collected = _Collected()

@@ -28,6 +28,8 @@ from llm_service.client import Audience, ConversationKey, LlmServiceClient, Loca
 GUEST_CHANNEL = "web"
 SERVICE_CHANNEL = "api"
 MAXIMUM_REASON_CHARACTERS = 32
+MAXIMUM_GROUPS = 64
+GROUP_PATTERN = r"^[a-z][a-z0-9_-]{0,31}$"
 MAXIMUM_CORRECTION_CHARACTERS = 4000
 
 
@@ -52,13 +54,14 @@ class SessionBody(_Body):
 
 
 class ChatBody(_Body):
-    """`audience`, `as_of` and `user` may be stated by services only."""
+    """`audience`, `groups`, `as_of` and `user` may be stated by services only."""
 
     message_id: UUID
     conversation: UUID
     text: str
     locale: Locale = "ko"
     audience: Audience | None = None
+    groups: tuple[Annotated[str, Field(pattern=GROUP_PATTERN)], ...] = Field((), max_length=MAXIMUM_GROUPS)
     as_of: date | None = None
     user: str | None = Field(None, min_length=1, max_length=128)
 
@@ -114,7 +117,7 @@ async def _open_turn(request: Request, parts: Parts, person: KnownPerson, body: 
     """Everything that can end in an HTTP error happens here, before the stream has begun."""
     if not person.is_service:
         await _count_question(request, parts, person)
-        if body.audience or body.as_of or body.user:
+        if body.audience or body.groups or body.as_of or body.user:
             raise Declined("not_permitted", 403)
     check_question(body.text, parts.settings.maximum_question_characters)
     return await parts.turns.open(_question(person, body))
@@ -173,6 +176,7 @@ def _question(person: Person, body: ChatBody) -> Question:
         user=user,
         audience=body.audience or person.audience,
         locale=body.locale,
+        groups=body.groups,
     )
     return Question(str(body.message_id), conversation, body.text, body.as_of)
 

@@ -12,6 +12,7 @@ from typing import Final
 from llm_service.answering.segments import CITATION
 from llm_service.client import Source
 from llm_service.masked import MaskedText
+from llm_service.masking.placeholders import neutralise
 from llm_service.retrieval.candidate import Candidate
 
 _PLACEHOLDER: Final = re.compile(r"<([A-Z][A-Z0-9_]{0,60})>")
@@ -57,8 +58,21 @@ class CitationLedger:
 
 
 def without_placeholders(passage: Candidate) -> Candidate:
-    """The passage with every <PLACEHOLDER> written (PLACEHOLDER): a document must not call up anyone's values."""
-    return replace(passage, text=MaskedText(_PLACEHOLDER.sub(r"(\1)", passage.text)))
+    """The passage with every <PLACEHOLDER> written (PLACEHOLDER): a document must not call up anyone's values.
+
+    Its title and label reach people too; other spellings that restoring would accept are made inert as well.
+    """
+    return replace(
+        passage,
+        text=MaskedText(_inert(passage.text)),
+        label=_inert(passage.label),
+        document_title=_inert(passage.document_title),
+        heading_path=tuple(map(_inert, passage.heading_path)),
+    )
+
+
+def _inert(text: str) -> str:
+    return neutralise(_PLACEHOLDER.sub(r"(\1)", text))
 
 
 def _source(number: int, passage: Candidate) -> CitedSource:

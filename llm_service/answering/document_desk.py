@@ -6,11 +6,11 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from llm_service.answering.threads import Threads
-from llm_service.client import DocumentReport
-from llm_service.errors import InvalidInput, NotFound
+from llm_service.client import DocumentReport, FlaggedPassage
+from llm_service.errors import Conflict, InvalidInput, NotFound
 from llm_service.logs import get_logger
 from llm_service.retrieval.generations import IndexOwner
-from llm_service.retrieval.ingest import Ingest, normalise_path
+from llm_service.retrieval.ingest import INSTRUCTIONS, Ingest, normalise_path
 from llm_service.retrieval.loaders.content import UnreadableDocument
 from llm_service.retrieval.manifest import Declaration
 from llm_service.store import audit, documents
@@ -48,6 +48,19 @@ class DocumentDesk:
         await self._transactions.run(partial(_withdraw, document_id=document_id))
         await self._thread(self._index.apply_changes)
 
+    async def flagged(self, document_id: int) -> list[FlaggedPassage]:
+        """The passages for which a document was quarantined. Raises `NotFound` (document_not_found)."""
+        return await self._transactions.read(partial(_flagged, document_id=document_id))
+
+    async def release(self, document_id: int, reason: str) -> None:
+        """Let a quarantined edition into the answers.
+
+        Raises `NotFound` (document_not_found) and `Conflict` (document_not_quarantined).
+        """
+        await self._transactions.run(partial(_release, document_id=document_id, reason=reason))
+        await self._thread(self._index.apply_changes)
+        LOG.info("document released", document_id=document_id, reason=reason)
+
     async def listed(self) -> list[dict[str, Any]]:
         """Every edition, by path and first day, without its passages."""
         return await self._transactions.read(_listed)
@@ -65,10 +78,32 @@ def _record_intake(session: Session, report: DocumentReport) -> None:
     audit.record(session, ACTOR, "document.taken_in", "document", str(report.document_id), details)
 
 
-def _withdraw(session: Session, document_id: int) -> None:
+def _flagged(session: Session, document_id: int) -> list[FlaggedPassage]:
+    families = _known(session, document_id).details.get(INSTRUCTIONS, {})
+    passages = documents.passages_at(session, document_id, [int(position) for position in families])
+    return [FlaggedPassage(position, label, text, families[str(position)]) for position, label, text in passages]
+
+
+def _release(session: Session, document_id: int, reason: str) -> None:
+    document = _known(session, document_id)
+    if document.state != "quarantined":
+        raise Conflict("document_not_quarantined", "only a quarantined document can be released")
+    documents.release(session, document_id, reason)
+    flagged = len(document.details.get(INSTRUCTIONS, {}))
+    audit.record(
+        session, ACTOR, "document.released", "document", str(document_id), {"reason": reason, "flagged": flagged}
+    )
+
+
+def _known(session: Session, document_id: int) -> Document:
     document = session.get(Document, document_id)
     if document is None:
         raise NotFound("document_not_found", "there is no such document")
+    return document
+
+
+def _withdraw(session: Session, document_id: int) -> None:
+    document = _known(session, document_id)
     if document.state == WITHDRAWN:
         return
     documents.withdraw(session, document_id, WITHDRAWN)
@@ -87,6 +122,7 @@ def _entry(document: StoredDocument) -> dict[str, Any]:
         "title": document.title,
         "kind": document.kind,
         "audience": list(document.audience),
+        "groups": list(document.groups),
         "in_force_from": document.in_force_from.isoformat(),
         "in_force_to": document.in_force_to.isoformat(),
         "state": document.state,

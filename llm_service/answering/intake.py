@@ -33,6 +33,7 @@ class _Keys:
     thread_key: str
     user_key: str
     audience: str
+    groups: tuple[str, ...]
     locale: str
 
 
@@ -102,9 +103,10 @@ class TurnIntake:
     def _keys_of(self, key: ConversationKey) -> _Keys:
         return _Keys(
             channel=key.channel,
-            thread_key=self._identities.thread_key(key.channel, key.thread, key.user, key.audience),
+            thread_key=self._identities.thread_key(key.channel, key.thread, key.user, key.audience, key.groups),
             user_key=self._identities.user_key(key.channel, key.user),
             audience=key.audience,
+            groups=key.groups,
             locale=key.locale,
         )
 
@@ -116,7 +118,7 @@ def _known_turn(session: Session, keys: _Keys, event_id: str) -> AcceptedTurn | 
 
 def _store(session: Session, vault: Vault, keys: _Keys, event_id: str, timed: TimedDetection) -> AcceptedTurn:
     conversation = conversations.find_or_create_conversation(
-        session, keys.channel, keys.thread_key, keys.user_key, keys.audience, keys.locale
+        session, keys.channel, keys.thread_key, keys.user_key, keys.audience, keys.locale, keys.groups
     )
     # The same event may have been stored while this one was being masked.
     known = conversations.turn_by_event(session, keys.channel, keys.thread_key, event_id)
@@ -135,12 +137,16 @@ def _reply(session: Session, vault: Vault, turn_id: str, conversation_id: str, r
     if turn.state == "replied":
         return False
     masked = vault.mask(session, conversation, reply)
-    if conversations.store_reply(session, turn_id, RoutedBy(route.intent, route.confidence, route.by), masked.text):
+    if conversations.store_reply(session, turn_id, _routed(route), masked.text):
         turn.timings = {**turn.timings, "route": route.milliseconds}
         return True
     if turn.state != "replied":
         raise Conflict("turn_already_answered", "the turn is being answered from documents, or was")
     return False
+
+
+def _routed(route: Route) -> RoutedBy:
+    return RoutedBy(route.intent, route.confidence, route.by, route.reason)
 
 
 def _view(session: Session, turn_id: str, conversation_id: str) -> TurnView:

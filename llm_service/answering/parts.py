@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from llm_service.answering.audit_desk import AuditDesk
 from llm_service.answering.document_desk import DocumentDesk
 from llm_service.answering.erasing import EraseDesk
+from llm_service.answering.explaining import ExplanationDesk
 from llm_service.answering.intake import TurnIntake
 from llm_service.answering.masking_desk import MaskingDesk
 from llm_service.answering.reader import AnswerReader
 from llm_service.answering.readiness import Readiness
 from llm_service.answering.restoring import RestoreDesk
 from llm_service.answering.retention import Retention
+from llm_service.answering.revision_desk import RevisionDesk
 from llm_service.answering.rotating import KeyRotation
 from llm_service.answering.runner import AnswerRunner
 from llm_service.answering.search_desk import SearchDesk
@@ -23,10 +25,12 @@ class Parts:
     intake: TurnIntake
     runner: AnswerRunner
     reader: AnswerReader
+    explaining: ExplanationDesk
     verdicts: VerdictDesk
     masking: MaskingDesk
     search: SearchDesk
     documents: DocumentDesk
+    revisions: RevisionDesk
     restoring: RestoreDesk
     retention: Retention
     rotation: KeyRotation

@@ -14,6 +14,8 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy.orm import Session
 
+from llm_service.answering.as_of import asks_before_revision, day_asked_about
+from llm_service.answering.passages_of_day import DayAsked
 from llm_service.answering.story import Finished, Notice, Question, SourcesFound, StoryEvent, Token
 from llm_service.answering.stream import AnswerLog
 from llm_service.answering.texts import notice_text
@@ -73,10 +75,19 @@ class AnswerRunner:
     async def start(self, turn_id: str, conversation_id: str, route: Route, as_of: date | None) -> None:
         """Begin to answer a received turn; a turn that is being answered, or was, stays as it is.
 
+        `as_of` is the day to answer for; without it the question may name one, and else it is today.
+
         Raises `NotFound` (turn_not_found) and `Conflict` (turn_already_replied).
         """
         claim = await self._transactions.run(
-            partial(_claim, turn_id=turn_id, conversation_id=conversation_id, route=route, as_of=as_of or self._today())
+            partial(
+                _claim,
+                turn_id=turn_id,
+                conversation_id=conversation_id,
+                route=route,
+                as_of=as_of,
+                today=self._today(),
+            )
         )
         if claim is None:
             return
@@ -166,7 +177,8 @@ class AnswerRunner:
             timings=finished.timings,
             retrieval=finished.retrieval,
         )
-        done = await self._transactions.run(partial(_conclude, turn_id=turn_id, outcome=outcome))
+        conclude = partial(_conclude, turn_id=turn_id, outcome=outcome, as_of=finished.as_of)
+        done = await self._transactions.run(conclude)
         if done is None:
             return
         await self._log.append(turn_id, "done", done)
@@ -202,12 +214,15 @@ def outcome_so_far(events: list[StreamEvent]) -> Outcome:
     return Outcome(state="stopped", answer=MaskedText("".join(pieces)) if pieces else None, sources=sources)
 
 
-def _claim(session: Session, turn_id: str, conversation_id: str, route: Route, as_of: date) -> _Claim | None:
+def _claim(
+    session: Session, turn_id: str, conversation_id: str, route: Route, as_of: date | None, today: date
+) -> _Claim | None:
     turn = conversations.owned_turn(session, turn_id, conversation_id)
     if turn.state == "replied":
         raise Conflict("turn_already_replied", "the turn has a deterministic reply; it is not answered again")
-    routed = RoutedBy(route.intent, route.confidence, route.by)
-    if not conversations.claim_for_answer(session, turn_id, routed, as_of):
+    routed = RoutedBy(route.intent, route.confidence, route.by, route.reason)
+    day = as_of or day_asked_about(turn.question, today) or today
+    if not conversations.claim_for_answer(session, turn_id, routed, day):
         return None
     turn.timings = {**turn.timings, "route": route.milliseconds}
     conversation = turn.conversation
@@ -215,16 +230,22 @@ def _claim(session: Session, turn_id: str, conversation_id: str, route: Route, a
         text=turn.question,
         history=tuple(earlier.question for earlier in conversations.turns_before(session, turn, HISTORY_TURNS)),
         audience=conversation.audience,  # type: ignore[arg-type]
-        as_of=as_of,
+        as_of=day,
         locale=conversation.locale,  # type: ignore[arg-type]
+        groups=frozenset(conversation.groups),
+        day=DayAsked(today, asks_before_revision(turn.question), is_fixed=as_of is not None),
     )
     return _Claim(question, question.locale, route.intent)
 
 
-def _conclude(session: Session, turn_id: str, outcome: Outcome) -> dict[str, Any] | None:
+def _conclude(
+    session: Session, turn_id: str, outcome: Outcome, as_of: date | None = None
+) -> dict[str, Any] | None:
     if not conversations.finish_answer(session, turn_id, outcome):
         return None
-    return done_data(session.get_one(Turn, turn_id))
+    turn = session.get_one(Turn, turn_id)
+    turn.as_of = as_of or turn.as_of
+    return done_data(turn)
 
 
 def _stop(session: Session, turn_id: str, conversation_id: str, said: Outcome) -> dict[str, Any] | None:

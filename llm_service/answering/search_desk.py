@@ -1,12 +1,12 @@
 """Answers "which passages would you use?" without writing an answer: mask, retrieve, hand on. Keeps nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date
 from functools import partial
 from typing import Final
 
 from llm_service.answering.masking_desk import MaskingDesk
-from llm_service.answering.story import Retriever
+from llm_service.answering.passages_of_day import Retriever
 from llm_service.answering.text_rules import require_question
 from llm_service.answering.threads import Threads
 from llm_service.client import Audience, SearchHit, SearchResult
@@ -17,7 +17,7 @@ PROBE: Final = MaskedText("예금자 보호 한도")
 
 
 class SearchDesk:
-    """Searches for a person of an audience. Below `refusal_threshold` the passages are said to carry no answer."""
+    """Searches for a person of an audience and its groups. Below `refusal_threshold` the passages are said to carry no answer."""
 
     def __init__(
         self,
@@ -35,11 +35,13 @@ class SearchDesk:
         self._refusal_threshold = refusal_threshold
         self._maximum_characters = maximum_characters
 
-    async def search(self, raw: RawText, audience: Audience, k: int, as_of: date | None) -> SearchResult:
+    async def search(
+        self, raw: RawText, audience: Audience, k: int, as_of: date | None, groups: Collection[str] = ()
+    ) -> SearchResult:
         """The best `k` passages. Raises what `require_question` raises, and `MaskingUnavailable`."""
         require_question(raw, self._maximum_characters)
         timed = await self._masking.mask(raw)
-        entitlement = Entitlement(audience, as_of or self._today())
+        entitlement = Entitlement(audience, as_of or self._today(), frozenset(groups))
         found = await self._threads(partial(self._retriever.search, timed.masked.text, entitlement, k, ()))
         return SearchResult(
             results=[_hit(candidate) for candidate in found.candidates],

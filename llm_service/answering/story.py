@@ -11,11 +11,14 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Final, Protocol, TypeVar
 
+from llm_service.answering.as_of import without_day
 from llm_service.answering.citations import CitationLedger, CitedSource, without_placeholders
+from llm_service.answering.output_guard import leaks
+from llm_service.answering.passages_of_day import DayAsked, History, PassagesFound, PassagesOfDay, Retriever
 from llm_service.answering.segments import CITATION, Segmenter
-from llm_service.answering.texts import RefusalReason, as_of_text, not_found_openings, refusal_text
+from llm_service.answering.texts import RefusalReason, as_of_text, day_remark, not_found_openings, refusal_text
 from llm_service.answering.verify import SentenceVerdict, Verifier
-from llm_service.engines.base import Engine, EngineRequest, Locale, RewritingEngine
+from llm_service.engines.base import Engine, EngineRequest, Locale, PromptingEngine, RewritingEngine
 from llm_service.masked import MaskedText
 from llm_service.retrieval.candidate import Audience, Entitlement, Retrieved
 
@@ -26,13 +29,18 @@ Returned = TypeVar("Returned")
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, by whom, as of which day. `history` is the conversation so far, oldest first."""
+    """What is asked, by whom, as of which day. `history` is the conversation so far, oldest first.
+
+    `day` says how `as_of` was arrived at; without it, `as_of` is taken for today.
+    """
 
     text: MaskedText
     history: tuple[MaskedText, ...]
     audience: Audience
     as_of: date
     locale: Locale
+    groups: frozenset[str] = frozenset()
+    day: DayAsked = DayAsked()
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,10 @@ class Token:
 
 @dataclass(frozen=True)
 class Finished:
-    """The whole answer: its tokens joined. `timings` are milliseconds by stage, `retrieval` is kept for explaining."""
+    """The whole answer: its tokens joined. `timings` are milliseconds by stage, `retrieval` is kept for explaining.
+
+    `as_of` is the day whose documents answered, where the search settled it.
+    """
 
     answer: MaskedText
     refused: bool
@@ -68,17 +79,10 @@ class Finished:
     retrieval: Mapping[str, object]
     verdicts: tuple[SentenceVerdict, ...] = ()
     refusal_reason: RefusalReason | None = None
+    as_of: date | None = None
 
 
 StoryEvent = SourcesFound | Notice | Token | Finished
-
-
-class Retriever(Protocol):
-    """Finds passages within an entitlement, best first, with the confidence that they carry an answer."""
-
-    def search(
-        self, question: MaskedText, entitlement: Entitlement, k: int, history: Sequence[MaskedText]
-    ) -> Retrieved: ...
 
 
 class RunBlocking(Protocol):
@@ -104,8 +108,9 @@ class AnswerStory:
         *,
         quotation: Engine | None = None,
         verifier: Verifier | None = None,
+        history: History | None = None,
     ) -> None:
-        self._retriever = retriever
+        self._passages_of_day = PassagesOfDay(retriever, history, refusal_threshold)
         self._engines = [(engine, _written_notice(engine))]
         if quotation is not None:
             self._engines.append((quotation, "quotation_fallback"))
@@ -117,7 +122,8 @@ class AnswerStory:
     async def tell(self, question: Question) -> AsyncGenerator[StoryEvent, None]:
         """The events of one answer, ending with `Finished`. Raises what the retriever and the engine raise."""
         told = _Told()
-        retrieved = await self._retrieve(question, told)
+        found = await self._retrieve(question, told)
+        retrieved = found.retrieved
         reason = self._reason_to_refuse(retrieved)
         if reason is None:
             async with aclosing(self._write(question, retrieved, told)) as events:
@@ -125,21 +131,30 @@ class AnswerStory:
                     yield event
             reason = told.reason_to_refuse
         if reason is None:
-            yield told.add_paragraph(as_of_text(question.as_of, question.locale))
+            yield told.add_paragraph(_dated(question, found, told))
         else:
             nearest = dict.fromkeys(passage.document_title for passage in retrieved.candidates)
             yield told.add(refusal_text(reason, list(nearest)[:NEAREST_TITLES], question.locale))
-        yield told.finished(reason, self._explained(retrieved, told))
+            if question.day.today not in (None, found.as_of):
+                yield told.add_paragraph(as_of_text(found.as_of, question.locale))
+        yield replace(told.finished(reason, self._explained(retrieved, told)), as_of=found.as_of)
 
-    async def _retrieve(self, question: Question, told: "_Told") -> Retrieved:
-        entitlement = Entitlement(question.audience, question.as_of)
+    async def _retrieve(self, question: Question, told: "_Told") -> PassagesFound:
+        entitlement = Entitlement(question.audience, question.as_of, question.groups)
+        told.asked = without_day(question.text, question.history, question.day.today or question.as_of)
         search = functools.partial(
-            self._retriever.search, question.text, entitlement, self._passages_per_answer, question.history
+            self._passages_of_day.find,
+            told.asked,
+            entitlement,
+            self._passages_per_answer,
+            question.history,
+            question.day,
         )
         with told.stage("retrieve"):
             found = await self._run_blocking(search)
-        passages = tuple(without_placeholders(passage) for passage in found.candidates[: self._passages_per_answer])
-        return replace(found, candidates=passages)
+        candidates = found.retrieved.candidates[: self._passages_per_answer]
+        passages = tuple(without_placeholders(passage) for passage in candidates)
+        return replace(found, retrieved=replace(found.retrieved, candidates=passages))
 
     def _reason_to_refuse(self, retrieved: Retrieved) -> RefusalReason | None:
         if not retrieved.candidates:
@@ -147,10 +162,12 @@ class AnswerStory:
         return "low_confidence" if retrieved.confidence < self._refusal_threshold else None
 
     async def _write(self, question: Question, retrieved: Retrieved, told: "_Told") -> AsyncGenerator[StoryEvent, None]:
-        request = EngineRequest(question.text, retrieved.candidates, question.history, question.locale)
-        told.ledger = CitationLedger(retrieved.candidates)
+        request = EngineRequest(told.asked, retrieved.candidates, question.history, question.locale)
+        told.repeatable = f"{question.text}\n{told.asked}"
+        told.ledger, told.adapter = CitationLedger(retrieved.candidates), request.adapter
         for engine, notice in self._engines:
             told.begin(engine.name, notice)
+            told.prompt_sha256 = engine.prompt_sha256(request) if isinstance(engine, PromptingEngine) else None
             async with aclosing(_segments(engine, request, told)) as segments:
                 async for segment in segments:
                     for event in await self._checked(engine, request, segment, told):
@@ -176,7 +193,14 @@ class AnswerStory:
 
     def _verify(self, segment: str, request: EngineRequest, told: "_Told") -> tuple[SentenceVerdict, ...]:
         with told.stage("verify"):
-            return self._verifier.check(segment, told.ledger.cited_by(segment), request.question)
+            cited = told.ledger.cited_by(segment)
+            verdicts = self._verifier.check(segment, cited, told.repeatable)
+            leaked = leaks(segment, cited, request)
+        if not leaked:
+            return verdicts
+        # An image has no sentence to judge, and must not pass for that.
+        whole = SentenceVerdict(MaskedText(segment.strip()), True, (), (), 0.0, ())
+        return tuple(replace(one, passed=False, failures=(*one.failures, *leaked)) for one in verdicts or (whole,))
 
     def _explained(self, retrieved: Retrieved, told: "_Told") -> dict[str, object]:
         return {
@@ -185,9 +209,16 @@ class AnswerStory:
             "features": dict(retrieved.features),
             "timings": dict(retrieved.timings),
             "candidates": [
-                {"passage_id": passage.passage_id, "label": passage.label, "score": passage.score}
+                {
+                    "passage_id": passage.passage_id,
+                    "label": passage.label,
+                    "score": passage.score,
+                    "signals": dict(passage.signals),
+                }
                 for passage in retrieved.candidates
             ],
+            "prompt_sha256": told.prompt_sha256,
+            "adapter": told.adapter,
             "verdicts": [asdict(verdict) for verdict in told.verdicts],
         }
 
@@ -200,7 +231,11 @@ class _Told:
         self.parts: list[str] = []
         self.verdicts: list[SentenceVerdict] = []
         self.declined = False
+        self.asked = MaskedText("")
+        self.repeatable = ""
         self.cut = 0
+        self.prompt_sha256: str | None = None
+        self.adapter: str | None = None
         self._engine = ""
         self._notice: str | None = None
         self._blanks = ""
@@ -297,6 +332,20 @@ async def _segments(engine: Engine, request: EngineRequest, told: _Told) -> Asyn
     finally:
         if isinstance(pieces, AsyncGenerator):
             await pieces.aclose()
+
+
+def _dated(question: Question, found: PassagesFound, told: _Told) -> str:
+    """As of which day the answer holds, and what to know about today where that is another day."""
+    dated = as_of_text(found.as_of, question.locale)
+    if found.is_undated:
+        return f"{dated}. {day_remark('undated', question.as_of, question.locale)}"
+    if question.day.today is None or found.as_of == question.day.today:
+        return dated
+    cited = {source.passage_id for source in told.ledger.sources}
+    shown = [passage for passage in found.retrieved.candidates if passage.passage_id in cited]
+    if all(passage.in_force_from <= question.day.today < passage.in_force_to for passage in shown):
+        return dated
+    return f"{dated}. {day_remark('another_today', question.day.today, question.locale)}"
 
 
 def _without_failed(segment: str, verdicts: Sequence[SentenceVerdict]) -> str:

@@ -19,6 +19,7 @@ from llm_service.answering.evidence import (
     squeezed,
     squeezed_passage,
 )
+from llm_service.answering.output_guard import Leak
 from llm_service.answering.polarity import contradicts, predicates_of, swapped_opposites
 from llm_service.answering.quantities import Quantity, quantities_of, without_quantities
 from llm_service.answering.segments import CITATION
@@ -45,7 +46,7 @@ class SentenceVerdict:
 
     sentence: MaskedText
     passed: bool
-    failures: tuple[Failure, ...]
+    failures: tuple[Failure | Leak, ...]
     unsupported: tuple[str, ...]
     entailment: float
     cited: tuple[int, ...]

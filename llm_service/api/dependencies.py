@@ -3,9 +3,11 @@
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
+from pydantic import Field
 
 from llm_service.answering.parts import Parts
 from llm_service.client import CONVERSATION_HEADER
+from llm_service.retrieval.candidate import GROUP_PATTERN, MAXIMUM_GROUPS
 
 
 def _parts(request: Request) -> Parts:
@@ -16,4 +18,6 @@ def _parts(request: Request) -> Parts:
 ServiceParts = Annotated[Parts, Depends(_parts)]
 # Without the header no turn belongs to the caller: it is answered like an unknown turn.
 ConversationId = Annotated[str, Header(alias=CONVERSATION_HEADER, default_factory=str)]
+# What groups a person is in is said by the caller, who knows; names nobody gave a document open nothing.
+Groups = Annotated[tuple[Annotated[str, Field(pattern=GROUP_PATTERN)], ...], Field(max_length=MAXIMUM_GROUPS)]
 EVENT_ID_PATTERN = r"^[\x21-\x7e]{1,128}$"

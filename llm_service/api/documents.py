@@ -6,6 +6,8 @@ from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, File, Form, UploadFile, status
 
+from pydantic import BaseModel, Field
+
 from llm_service.api.dependencies import ServiceParts
 from llm_service.client import Audience
 from llm_service.retrieval.manifest import Declaration
@@ -13,6 +15,13 @@ from llm_service.retrieval.manifest import Declaration
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
 ROLES_PATTERN = r"^(staff|customer)(,(staff|customer))?$"
+GROUPS_PATTERN = r"^[a-z][a-z0-9_-]{0,31}(,[a-z][a-z0-9_-]{0,31}){0,63}$"
+
+
+class Release(BaseModel):
+    """Why a quarantined document may be answered from, as a code: `reviewed`, `training_material`, ..."""
+
+    reason: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
 
 @router.post("")
@@ -23,17 +32,34 @@ async def take_in(
     audience: Annotated[str, Form(pattern=ROLES_PATTERN)],
     title: Annotated[str | None, Form(min_length=1, max_length=512)] = None,
     in_force_from: Annotated[date | None, Form()] = None,
+    groups: Annotated[str | None, Form(pattern=GROUPS_PATTERN)] = None,
 ) -> dict[str, Any]:
-    """What became of the file: ready, unchanged, failed or quarantined. `audience` is `staff`, `customer` or both."""
+    """What became of the file: ready, unchanged, failed or quarantined.
+
+    `audience` is `staff`, `customer` or both; `groups`, separated by commas, narrows it to their members.
+    """
     roles = tuple(dict.fromkeys(cast("list[Audience]", audience.split(","))))
-    report = await parts.documents.take_in(path, await file.read(), Declaration(roles, title, in_force_from))
-    return asdict(report)
+    members_of = tuple(sorted(set(groups.split(",")))) if groups else ()
+    declared = Declaration(roles, title, in_force_from, members_of)
+    return asdict(await parts.documents.take_in(path, await file.read(), declared))
 
 
 @router.get("")
 async def listed(parts: ServiceParts) -> dict[str, Any]:
     """Every edition with its state, by path and first day."""
     return {"documents": await parts.documents.listed()}
+
+
+@router.get("/{document_id}/flagged")
+async def flagged(document_id: int, parts: ServiceParts) -> dict[str, Any]:
+    """The passages for which a document was quarantined, masked, with the families of orders found in each."""
+    return {"passages": [asdict(passage) for passage in await parts.documents.flagged(document_id)]}
+
+
+@router.post("/{document_id}/release", status_code=status.HTTP_204_NO_CONTENT)
+async def release(document_id: int, body: Release, parts: ServiceParts) -> None:
+    """Let a quarantined document into the answers."""
+    await parts.documents.release(document_id, body.reason)
 
 
 @router.delete("/{document_id}", status_code=status.HTTP_204_NO_CONTENT)

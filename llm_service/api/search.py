@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from llm_service.answering.text_rules import require_readable
-from llm_service.api.dependencies import ServiceParts
+from llm_service.api.dependencies import Groups, ServiceParts
 from llm_service.client import Audience
 from llm_service.masked import RawText
 
@@ -24,6 +24,7 @@ class SearchRequest(BaseModel):
     audience: Audience
     k: Annotated[int, Field(ge=1, le=MAXIMUM_RESULTS)] = 5
     as_of: date | None = None
+    groups: Groups = ()
 
 
 class MaskRequest(BaseModel):
@@ -35,7 +36,10 @@ class MaskRequest(BaseModel):
 @router.post("/search")
 async def search(request: SearchRequest, parts: ServiceParts) -> dict[str, Any]:
     """Passages for a question, which is masked first."""
-    return asdict(await parts.search.search(RawText(request.question), request.audience, request.k, request.as_of))
+    found = await parts.search.search(
+        RawText(request.question), request.audience, request.k, request.as_of, request.groups
+    )
+    return asdict(found)
 
 
 @router.post("/mask")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Response, status
 from pydantic import BaseModel, Field
 
-from llm_service.api.dependencies import EVENT_ID_PATTERN, ConversationId, ServiceParts
+from llm_service.api.dependencies import EVENT_ID_PATTERN, ConversationId, Groups, ServiceParts
 from llm_service.client import Audience, ConversationKey, Locale, Route
 from llm_service.masked import RawText
 
@@ -22,6 +22,7 @@ class ConversationBody(BaseModel):
     user: Annotated[str, Field(min_length=1, max_length=512)]
     audience: Audience
     locale: Locale = "ko"
+    groups: Groups = ()
 
 
 class NewTurn(BaseModel):
@@ -92,6 +93,12 @@ async def stop_answer(turn_id: str, parts: ServiceParts, conversation_id: Conver
     """Stop a running answer; a finished one stays as it is."""
     await parts.runner.stop(turn_id, conversation_id)
     return {"turn_id": turn_id}
+
+
+@router.get("/{turn_id}/explanation")
+async def explanation(turn_id: str, parts: ServiceParts, conversation_id: ConversationId) -> dict[str, Any]:
+    """How the answer came about: for its own conversation, or, without the header, for an operator, audited."""
+    return asdict(await parts.explaining.explain(turn_id, conversation_id))
 
 
 @router.get("/{turn_id}")

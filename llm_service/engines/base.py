@@ -42,6 +42,15 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class PromptingEngine(Protocol):
+    """An engine that asks a model with a prompt, and can say which one without keeping it."""
+
+    def prompt_sha256(self, request: EngineRequest) -> str:
+        """`llm_service.answering.prompt.prompt_hash` of the prompt this request is asked with."""
+        ...
+
+
+@runtime_checkable
 class RewritingEngine(Protocol):
     """An engine that can be asked, once, to write a statement again which the check did not pass."""
 

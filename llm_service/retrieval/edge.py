@@ -42,13 +42,14 @@ from llm_service.retrieval.index import (
     SparseVector,
     VectorIndex,
     VectorName,
+    group_keys_of,
 )
 
 # The stubs miss that the variants of Fusion are fusions.
 FUSION = cast(Fusion, Fusion.Dbsf())
 SEARCH_THREADS = 2
 LOCK_FILE = "owner.lock"
-KEYWORD_FIELDS = ("audience",)
+KEYWORD_FIELDS = ("audience", "groups")
 INTEGER_FIELDS = ("document_id",)
 DATE_FIELDS = ("in_force_from", "in_force_to")
 
@@ -168,7 +169,8 @@ def _allowed(entitlement: Entitlement) -> Any:
     day = f"{entitlement.as_of.isoformat()}T00:00:00Z"
     return Filter(
         must=[
-            FieldCondition(key="audience", match=MatchAny(any=[str(entitlement.audience)])),
+            *(FieldCondition(key="audience", match=MatchAny(any=[str(one)])) for one in entitlement.audiences),
+            FieldCondition(key="groups", match=MatchAny(any=group_keys_of(entitlement))),
             FieldCondition(key="in_force_from", range=RangeDateTime(lte=day)),
             FieldCondition(key="in_force_to", range=RangeDateTime(gt=day)),
         ]
@@ -179,6 +181,7 @@ def _point(point: IndexPoint) -> Any:
     payload = {
         "document_id": point.document_id,
         "audience": list(point.audience),
+        "groups": point.group_keys,
         "in_force_from": f"{point.in_force_from.isoformat()}T00:00:00Z",
         "in_force_to": f"{point.in_force_to.isoformat()}T00:00:00Z",
     }

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_service.errors import Unavailable
-from llm_service.retrieval.candidate import Audience, Entitlement
+from llm_service.retrieval.candidate import EVERY_GROUP, Audience, Entitlement
 
 VectorName = Literal["kiwi", "char"]
 VECTOR_NAMES: tuple[VectorName, ...] = ("kiwi", "char")
 SparseVector = tuple[list[int], list[float]]
 """Distinct term ids and the weight of each."""
 
-WEIGHTS_VERSION = 2
+WEIGHTS_VERSION = 3
 """Raised whenever points would get other weights or fields from the same terms; generations are rebuilt then."""
 
 PREFETCH_LIMIT = 100
@@ -43,7 +43,11 @@ class IndexHeld(Unavailable):
 
 @dataclass(frozen=True)
 class IndexPoint:
-    """A passage as the index holds it: weighted terms by vector name, and who may see it from when until when."""
+    """A passage as the index holds it: weighted terms by vector name, and who may see it from when until when.
+
+    `groups` is empty for a document of no group; the index holds `EVERY_GROUP` for it, so that a point without the
+    field is found by nobody.
+    """
 
     passage_id: int
     document_id: int
@@ -51,6 +55,12 @@ class IndexPoint:
     in_force_from: date
     in_force_to: date
     vectors: Mapping[VectorName, SparseVector]
+    groups: tuple[str, ...] = ()
+
+    @property
+    def group_keys(self) -> list[str]:
+        """The groups as the index holds them."""
+        return list(self.groups) or [EVERY_GROUP]
 
 
 @dataclass(frozen=True)
@@ -116,6 +126,11 @@ class VectorIndexes(Protocol):
 
     def close(self) -> None:
         """Let others own the generations."""
+
+
+def group_keys_of(entitlement: Entitlement) -> list[str]:
+    """The values of a point's groups, one of which it must have for this entitlement."""
+    return [EVERY_GROUP, *sorted(entitlement.groups)]
 
 
 def bm25_weights(terms: tuple[NDArray[np.uint32], NDArray[np.float32]], average_length: float) -> SparseVector:

@@ -18,8 +18,9 @@ from llm_service.client import Audience, DocumentReport
 from llm_service.errors import InvalidInput
 from llm_service.logs import get_logger
 from llm_service.retrieval.chunking import CHUNKING_VERSION, draft_passages
-from llm_service.retrieval.draft import searchable_text
+from llm_service.retrieval.draft import PassageDraft, searchable_text
 from llm_service.retrieval.identity import OTHER_KIND, Identity, identify, korean_today
+from llm_service.retrieval.injection import INJECTION_RULES_VERSION, flagged
 from llm_service.retrieval.lexical import PassageTerms, pack_terms
 from llm_service.retrieval.loaders.content import FailureCode, LoadedDocument, UnreadableDocument
 from llm_service.retrieval.manifest import MANIFEST_NAME, Declaration, read_manifest
@@ -29,6 +30,9 @@ from llm_service.retrieval.statutes import is_repealing_act
 from llm_service.store import documents
 from llm_service.store.documents import EditionRecord, PassageRecord, StoredDocument
 from llm_service.store.transactions import Transactions
+
+INSTRUCTIONS = "instructions"
+"""Key in a document's `details`: families of orders found (`injection.py`), by the passage's position as text."""
 
 MAX_PATH_CHARACTERS = 512
 FILES_AHEAD = 2
@@ -215,9 +219,11 @@ class Ingest:
             lambda session: documents.same_edition(session, latest.series, latest.in_force_from, digest) is None
         ):
             return None
-        if set(latest.audience) == set(declared.audience):
+        if set(latest.audience) == set(declared.audience) and set(latest.groups) == set(declared.groups):
             return _report(latest, "unchanged" if latest.state == "ready" else None)
-        self._records.run_blocking(lambda session: documents.change_audience(session, latest.id, declared.audience))
+        self._records.run_blocking(
+            lambda session: documents.change_audience(session, latest.id, declared.audience, declared.groups)
+        )
         return _report(latest)
 
     def _masked_edition(self, path: str, digest: str, declared: Declaration, loaded: LoadedDocument) -> _Prepared:
@@ -227,7 +233,13 @@ class Ingest:
             raise UnreadableDocument("no_text")
         masking = DocumentMasking(self._masker)
         masked = masking.drafts(drafts)
-        held_back = is_repealing_act(loaded)
+        orders = _orders(identity.title, drafts)
+        reason = "repealing_act" if is_repealing_act(loaded) else "instructions_in_text" if orders else None
+        details = {**identity.details, **_origin(loaded, identity), "made_from": _made_from(declared)}
+        if orders:
+            details[INSTRUCTIONS] = orders
+        if reason and (released := self._released(path, digest)):
+            reason, details = None, {**details, documents.RELEASED: released}
         edition = EditionRecord(
             path=path,
             series=identity.series,
@@ -236,12 +248,17 @@ class Ingest:
             audience=declared.audience,
             content_sha256=digest,
             in_force_from=identity.in_force_from,
-            state="quarantined" if held_back else "ready",
-            reason="repealing_act" if held_back else None,
+            state="quarantined" if reason else "ready",
+            reason=reason,
             entity_counts=masking.counts,
-            details={**identity.details, **_origin(loaded, identity), "made_from": _made_from(declared)},
+            details=details,
+            groups=declared.groups,
         )
         return _Prepared(edition, masked)
+
+    def _released(self, path: str, digest: str) -> str | None:
+        """Why a person released this very content before, however often it is read again."""
+        return self._records.run_blocking(lambda session: documents.released_reason(session, path, digest))
 
     def _analysed(self, drafts: Sequence[MaskedDraft]) -> Iterator[PassageRecord]:
         analysed = self._analyser.passages_terms((draft.header, searchable_text(draft.text)) for draft in drafts)
@@ -270,6 +287,7 @@ class Ingest:
             state="failed",
             reason=code,
             details={"made_from": _made_from(declared)},
+            groups=declared.groups,
         )
 
 
@@ -308,7 +326,15 @@ def _files_below(directory: Path) -> Iterator[Path]:
 def _made_from(declared: Declaration) -> str:
     """A digest of what passages depend on besides the content: if it differs, the file is read again."""
     since = declared.in_force_from.isoformat() if declared.in_force_from else ""
-    return hashlib.sha256(f"{CHUNKING_VERSION}|{since}|{declared.title or ''}".encode()).hexdigest()[:32]
+    read_with = f"{CHUNKING_VERSION}.{INJECTION_RULES_VERSION}"
+    return hashlib.sha256(f"{read_with}|{since}|{declared.title or ''}".encode()).hexdigest()[:32]
+
+
+def _orders(title: str, drafts: Sequence[PassageDraft]) -> dict[str, list[str]]:
+    """Families of orders by the passage's position; the title's stand with the first passage."""
+    texts = [f"{draft.header}\n\n{draft.text}" for draft in drafts]
+    texts[0] = f"{title}\n\n{texts[0]}"
+    return {str(position): list(codes) for position, codes in flagged(texts).items()}
 
 
 def _origin(loaded: LoadedDocument, identity: Identity) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llm_service.client import Audience
 from llm_service.errors import InvalidInput
+from llm_service.retrieval.candidate import GROUP_PATTERN, MAXIMUM_GROUPS
 
 MANIFEST_NAME = "audience.yaml"
 DEFAULT_AUDIENCE: tuple[Audience, ...] = ("staff",)
@@ -26,6 +27,8 @@ class Declaration:
     audience: tuple[Audience, ...]
     title: str | None = None
     in_force_from: date | None = None
+    groups: tuple[str, ...] = ()
+    """Whose members may see it, of its audience; everybody of the audience where it is empty."""
 
 
 class Manifest:
@@ -40,7 +43,8 @@ class Manifest:
         for rule in self._rules:
             prefix = rule.path.rstrip("/")
             if path == prefix or path.startswith(f"{prefix}/") or prefix in {"", "."}:
-                return Declaration(tuple(dict.fromkeys(rule.audience)), rule.title, rule.in_force_from)
+                audience = tuple(dict.fromkeys(rule.audience))
+                return Declaration(audience, rule.title, rule.in_force_from, tuple(sorted(set(rule.groups))))
         return None
 
 
@@ -68,6 +72,10 @@ class _Rule(BaseModel):
 
     path: str
     audience: list[Literal["staff", "customer"]] = Field(min_length=1)
+    # Written `groups: []`, it would be unclear whether everybody or nobody is meant: such a file is refused.
+    groups: list[Annotated[str, Field(pattern=GROUP_PATTERN)]] = Field(
+        default_factory=list, min_length=1, max_length=MAXIMUM_GROUPS
+    )
     title: str | None = Field(default=None, min_length=1, max_length=300)
     in_force_from: date | None = None
 

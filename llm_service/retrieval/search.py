@@ -6,7 +6,7 @@ inside the index and checked again on the rows: an index that is behind must not
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from threading import Lock
 from time import perf_counter
 
@@ -185,8 +185,7 @@ def _weighted(question: QuestionTerms, corpus: Corpus) -> dict[VectorName, Spars
 
 
 def _is_allowed(row: StoredPassage, entitlement: Entitlement) -> bool:
-    in_force = row.in_force_from <= entitlement.as_of < row.in_force_to
-    return in_force and entitlement.audience in row.audience
+    return entitlement.allows(row.audience, row.groups, row.in_force_from, row.in_force_to)
 
 
 def _candidate(row: StoredPassage, signals: Signals) -> Candidate:
@@ -202,6 +201,7 @@ def _candidate(row: StoredPassage, signals: Signals) -> Candidate:
         score=signals.score,
         in_force_from=row.in_force_from,
         in_force_to=row.in_force_to,
+        signals=asdict(signals),
     )
 
 

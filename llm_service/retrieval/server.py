@@ -22,12 +22,14 @@ from llm_service.retrieval.index import (
     SparseVector,
     VectorIndex,
     VectorName,
+    group_keys_of,
 )
 
 COLLECTION_PREFIX = "haechi-"
 SERVER_TIMEOUT_SECONDS = 10
 PAYLOAD_INDEXES = {
     "audience": models.PayloadSchemaType.KEYWORD,
+    "groups": models.PayloadSchemaType.KEYWORD,
     "document_id": models.PayloadSchemaType.INTEGER,
     "in_force_from": models.PayloadSchemaType.DATETIME,
     "in_force_to": models.PayloadSchemaType.DATETIME,
@@ -172,7 +174,8 @@ def _allowed(entitlement: Entitlement) -> models.Filter:
     day = _midnight(entitlement.as_of)
     return models.Filter(
         must=[
-            models.FieldCondition(key="audience", match=models.MatchAny(any=[entitlement.audience])),
+            *(models.FieldCondition(key="audience", match=models.MatchAny(any=[one])) for one in entitlement.audiences),
+            models.FieldCondition(key="groups", match=models.MatchAny(any=group_keys_of(entitlement))),
             models.FieldCondition(key="in_force_from", range=models.DatetimeRange(lte=day)),
             models.FieldCondition(key="in_force_to", range=models.DatetimeRange(gt=day)),
         ]
@@ -183,6 +186,7 @@ def _point(point: IndexPoint) -> models.PointStruct:
     payload = {
         "document_id": point.document_id,
         "audience": list(point.audience),
+        "groups": point.group_keys,
         "in_force_from": _midnight(point.in_force_from).isoformat(),
         "in_force_to": _midnight(point.in_force_to).isoformat(),
     }

@@ -24,11 +24,12 @@ IDENTIFIER: Final = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class RoutedBy:
-    """Which intent a question was given, how surely, and by whom."""
+    """Which intent a question was given, how surely, by whom, and why where that was not Rasa."""
 
     intent: str
     confidence: float
     by: str
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,13 @@ class Outcome:
 
 
 def find_or_create_conversation(
-    session: Session, channel: str, thread_key: str, user_key: str, audience: str, locale: str
+    session: Session,
+    channel: str,
+    thread_key: str,
+    user_key: str,
+    audience: str,
+    locale: str,
+    groups: Sequence[str] = (),
 ) -> Conversation:
     """The conversation of this thread, locked until the transaction ends so that its turns get places in order."""
     found = session.scalar(
@@ -67,7 +74,12 @@ def find_or_create_conversation(
     )
     if found is None:
         found = Conversation(
-            channel=channel, thread_key=thread_key, user_key=user_key, audience=audience, locale=locale
+            channel=channel,
+            thread_key=thread_key,
+            user_key=user_key,
+            audience=audience,
+            groups=sorted(groups),
+            locale=locale,
         )
         session.add(found)
         session.flush()
@@ -126,6 +138,18 @@ def owned_turn(session: Session, turn_id: str, conversation_id: str) -> Turn:
     raise NotFound("turn_not_found", "no such turn in this conversation")
 
 
+def any_turn(session: Session, turn_id: str) -> Turn:
+    """A turn with its conversation, whoever's it is: for operators, and never without an audit row.
+
+    Raises `NotFound` (turn_not_found).
+    """
+    if IDENTIFIER.fullmatch(turn_id):
+        found = session.scalar(select(Turn).where(Turn.id == turn_id).options(joinedload(Turn.conversation)))
+        if found is not None:
+            return found
+    raise NotFound("turn_not_found", "no such turn")
+
+
 def sources_of(session: Session, turn_id: str) -> list[tuple[TurnSource, Passage | None, Document | None]]:
     """The sources of an answer in their order; passage and document are None once they have been deleted."""
     rows = session.execute(
@@ -163,6 +187,7 @@ def claim_for_answer(session: Session, turn_id: str, routed: RoutedBy, as_of: da
         intent=routed.intent,
         intent_confidence=routed.confidence,
         routed_by=routed.by,
+        route_reason=routed.reason or None,
         as_of=as_of,
         answering_since=now(),
     )
@@ -216,6 +241,7 @@ def store_reply(session: Session, turn_id: str, routed: RoutedBy, reply: MaskedT
         intent=routed.intent,
         intent_confidence=routed.confidence,
         routed_by=routed.by,
+        route_reason=routed.reason or None,
         answer=reply,
         answered_at=now(),
     )

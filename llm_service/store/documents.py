@@ -17,6 +17,8 @@ from llm_service.store.models import OPEN_END, Document, IndexChange, Passage
 
 DocumentState = Literal["ready", "failed", "quarantined", "withdrawn"]
 
+RELEASED = "released"
+"""Key in `details` of the reason why a person released a quarantined edition."""
 REPLACED = "replaced_edition"
 """Reason of an edition withdrawn because another of the same series and first day took its place."""
 DUPLICATE = "duplicate_edition"
@@ -56,6 +58,7 @@ class EditionRecord:
     entity_counts: Mapping[str, int] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
     passages: Sequence[PassageRecord] = ()
+    groups: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class StoredDocument:
     entity_counts: Mapping[str, int]
     details: Mapping[str, Any]
     passages: int
+    groups: tuple[str, ...] = ()
 
 
 def store_edition(session: Session, edition: EditionRecord) -> StoredDocument:
@@ -113,6 +117,7 @@ def _new_document(edition: EditionRecord) -> Document:
         title=edition.title,
         kind=edition.kind,
         audience=list(edition.audience),
+        groups=list(edition.groups),
         content_sha256=edition.content_sha256,
         in_force_from=edition.in_force_from,
         in_force_to=OPEN_END,
@@ -131,7 +136,7 @@ def order_series(session: Session, series: str) -> None:
     Later means promulgated later (`details`: promulgated, promulgation_number), else stored later.
     """
     statement = select(Document).where(Document.series == series, Document.state == "ready")
-    editions = sorted(session.scalars(statement), key=_succession)
+    editions = sorted(session.scalars(statement), key=succession)
     following: Document | None = None
     for edition in reversed(editions):
         if following is not None and edition.in_force_from == following.in_force_from:
@@ -164,10 +169,10 @@ def same_edition(session: Session, series: str, in_force_from: date, content_sha
     return _stored(document) if document else None
 
 
-def change_audience(session: Session, document_id: int, audience: Sequence[str]) -> None:
+def change_audience(session: Session, document_id: int, audience: Sequence[str], groups: Sequence[str] = ()) -> None:
     """Give a document to other people; the index follows."""
     document = session.get_one(Document, document_id)
-    document.audience = list(audience)
+    document.audience, document.groups = list(audience), list(groups)
     if document.state == "ready":
         _note_change(session, document_id, "upsert")
 
@@ -209,6 +214,32 @@ def restore_path(session: Session, path: str) -> int:
     return len(withdrawn)
 
 
+def release(session: Session, document_id: int, reason: str) -> None:
+    """Put a quarantined edition into its series; that it was released, and why, stays with it."""
+    document = session.get_one(Document, document_id)
+    document.state, document.reason = "ready", None
+    document.details = {**document.details, RELEASED: reason}
+    session.flush()
+    _note_change(session, document_id, "upsert")
+    order_series(session, document.series)
+
+
+def released_reason(session: Session, path: str, content_sha256: str) -> str | None:
+    """Why a person released this very content under this path before; None if nobody did."""
+    statement = select(Document.details).where(Document.path == path, Document.content_sha256 == content_sha256)
+    reasons = (details.get(RELEASED) for details in session.scalars(statement))
+    return next((str(reason) for reason in reasons if reason), None)
+
+
+def passages_at(session: Session, document_id: int, positions: Sequence[int]) -> list[tuple[int, str, MaskedText]]:
+    """(position, label, text) of these passages of a document, in whatever state it is."""
+    statement = select(Passage.position, Passage.label, Passage.text).where(
+        Passage.document_id == document_id, Passage.position.in_(positions)
+    )
+    rows = session.execute(statement.order_by(Passage.position))
+    return [(position, label, text) for position, label, text in rows]
+
+
 def delete_path(session: Session, path: str) -> int:
     """Erase every edition stored under a path with its passages; returns how many there were."""
     stored = _at(session, path, true())
@@ -248,7 +279,8 @@ def _note_change(session: Session, document_id: int, action: Literal["upsert", "
     session.flush()
 
 
-def _succession(document: Document) -> tuple[date, str, int, int]:
+def succession(document: Document) -> tuple[date, str, int, int]:
+    """What the editions of a series are ordered by: first day, then promulgation, then order of arrival."""
     number = str(document.details.get("promulgation_number", ""))
     promulgated = str(document.details.get("promulgated", ""))
     return (document.in_force_from, promulgated, int(number) if number.isdecimal() else 0, document.id)
@@ -287,4 +319,5 @@ def _stored(document: Document) -> StoredDocument:
         entity_counts=dict(document.entity_counts),
         details=dict(document.details),
         passages=document.passage_count,
+        groups=tuple(document.groups),
     )

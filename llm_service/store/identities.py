@@ -5,6 +5,7 @@ HMAC-SHA-256 (RFC 2104): without the key nobody can test a guessed user id again
 
 import hmac
 import json
+from collections.abc import Collection
 from hashlib import sha256
 from typing import Final
 
@@ -23,13 +24,13 @@ class Identities:
         """The same person of the same channel has the same key."""
         return self._hash("user", channel, user)
 
-    def thread_key(self, channel: str, thread: str, user: str, audience: str) -> str:
-        """One conversation: a thread as seen by one person in one role.
+    def thread_key(self, channel: str, thread: str, user: str, audience: str, groups: Collection[str] = ()) -> str:
+        """One conversation: a thread as seen by one person in one role with the same groups.
 
         Two people in one Slack thread have two conversations, and so has a person who asks first as a customer and then
-        as staff: neither placeholders nor history may cross.
+        as staff, or leaves a group: neither placeholders nor history may cross.
         """
-        return self._hash("thread", channel, thread, user, audience)
+        return self._hash("thread", channel, thread, user, audience, *sorted(set(groups)))
 
     def _hash(self, *parts: str) -> str:
         # JSON keeps the borders: ("a", "bc") and ("ab", "c") must not meet.

@@ -72,6 +72,7 @@ def now() -> datetime:
 class Conversation(Base):
     """One thread of one person in one channel. `user_key` and `thread_key` are keyed hashes, never names.
 
+    `audience` and `groups` are the person's rights and never change: with other rights it is another conversation.
     `last_numbers` holds the highest placeholder number given for each type. Numbers outlive the values behind them:
     none is given twice, or an old text would show a new value.
     """
@@ -84,6 +85,7 @@ class Conversation(Base):
     thread_key: Mapped[str] = mapped_column(String(64))
     user_key: Mapped[str] = mapped_column(String(64), index=True)
     audience: Mapped[str] = mapped_column(String(16))
+    groups: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     locale: Mapped[str] = mapped_column(String(8))
     created_at: Mapped[datetime] = mapped_column(default=now)
     last_turn_at: Mapped[datetime] = mapped_column(default=now, index=True)
@@ -117,6 +119,7 @@ class Turn(Base):
     intent: Mapped[str | None] = mapped_column(String(64))
     intent_confidence: Mapped[float | None] = mapped_column(Float)
     routed_by: Mapped[str | None] = mapped_column(String(32))
+    route_reason: Mapped[str | None] = mapped_column(String(256))
     answer: Mapped[MaskedText | None]
     engine: Mapped[str | None] = mapped_column(String(64))
     error_code: Mapped[str | None] = mapped_column(String(64))
@@ -205,7 +208,10 @@ class Mention(Base):
 
 
 class Document(Base):
-    """One edition of a document. `series` names what it is an edition of (a law, a path); editions differ in force."""
+    """One edition of a document. `series` names what it is an edition of (a law, a path); editions differ in force.
+
+    It is for the members of its `groups` among its `audience`; without groups, for its whole audience.
+    """
 
     __tablename__ = "documents"
     __table_args__ = (
@@ -221,6 +227,7 @@ class Document(Base):
     title: Mapped[str] = mapped_column(String(512))
     kind: Mapped[str] = mapped_column(String(32))
     audience: Mapped[list[str]]
+    groups: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     content_sha256: Mapped[str] = mapped_column(String(64))
     in_force_from: Mapped[date] = mapped_column(Date)
     in_force_to: Mapped[date] = mapped_column(Date, default=OPEN_END)

@@ -1,4 +1,4 @@
-"""What an engine that obeys a planted order still cannot say: links, our instructions, codes, values of nobody's asking."""
+"""What an engine that obeys a planted order still cannot say: links, our instructions, codes, values nobody named."""
 
 import pytest
 

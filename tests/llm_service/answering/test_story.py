@@ -233,7 +233,9 @@ async def test_everything_needed_to_explain_an_answer_is_kept_without_text_of_pa
     finished = end_of(await told(story(LIMIT)[0]))
     assert finished.retrieval["confidence"] == 0.9
     assert finished.retrieval["features"] == {"idf_share": 0.7}
-    assert finished.retrieval["candidates"] == [{"passage_id": 32, "label": LIMIT.label, "score": LIMIT.score}]
+    assert finished.retrieval["candidates"] == [
+        {"passage_id": 32, "label": LIMIT.label, "score": LIMIT.score, "signals": {}}
+    ]
     assert finished.retrieval["refusal_reason"] is None
 
 
