@@ -10,6 +10,7 @@ import base64
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -36,7 +37,8 @@ from llm_service.store.session import open_database
 from llm_service.store.transactions import Transactions
 
 TOKEN_CHARACTERS: Final = 3
-SHORTEST_SEARCHED_CHARACTERS: Final = 6
+# Six digits of a birthdate stand by chance in some row's hash or microseconds; eight bytes do not.
+SHORTEST_SEARCHED_BYTES: Final = 8
 OWNER: Final = "guest"
 
 
@@ -134,7 +136,7 @@ def count(measured: Measured, said: str, restored: str, detected: Detected, mask
     measured.exact += restored == said
     measured.first_spelling += restored != said and len(masked.placeholders) < len(detected.entities)
     spelt = {said[entity.start : entity.end] for entity in detected.entities}
-    measured.secrets |= {value for value in spelt if len(value) >= SHORTEST_SEARCHED_CHARACTERS}
+    measured.secrets |= {value for value in spelt if len(value.encode()) >= SHORTEST_SEARCHED_BYTES}
 
 
 def values_in_files(values: set[str], folder: Path) -> int:
@@ -144,8 +146,10 @@ def values_in_files(values: set[str], folder: Path) -> int:
 
 
 def forms(value: str) -> list[bytes]:
-    """A value as it could have been written."""
-    plain = [value.encode("utf-8"), value.encode("utf-16-le"), value.encode("cp949", "ignore")]
+    """A value as it could have been written; a form that its encoding cannot hold whole is left out."""
+    plain = [value.encode("utf-8"), value.encode("utf-16-le")]
+    with suppress(UnicodeEncodeError):
+        plain.append(value.encode("cp949"))
     return [*plain, plain[0].hex().encode(), base64.b64encode(plain[0]).rstrip(b"=")[:-1]]
 
 
