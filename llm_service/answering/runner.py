@@ -101,6 +101,10 @@ class AnswerRunner:
 
         The process that generates may be another one: it gives up at its next event, because the log has ended.
         """
+        # Whose turn it is comes first: what callers write in an id must not reach the log's server.
+        await self._transactions.read(
+            partial(conversations.owned_turn, turn_id=turn_id, conversation_id=conversation_id)
+        )
         said = outcome_so_far(await self._log.read(turn_id, after=0, wait_seconds=0))
         done = await self._transactions.run(partial(_stop, turn_id=turn_id, conversation_id=conversation_id, said=said))
         if done is None:
@@ -238,9 +242,7 @@ def _claim(
     return _Claim(question, question.locale, route.intent)
 
 
-def _conclude(
-    session: Session, turn_id: str, outcome: Outcome, as_of: date | None = None
-) -> dict[str, Any] | None:
+def _conclude(session: Session, turn_id: str, outcome: Outcome, as_of: date | None = None) -> dict[str, Any] | None:
     if not conversations.finish_answer(session, turn_id, outcome):
         return None
     turn = session.get_one(Turn, turn_id)
