@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from llm_service import wiring
 from llm_service.answering.parts import Parts
-from llm_service.api import documents, events, feedback, health, privacy, search, turns
+from llm_service.api import documents, events, feedback, health, privacy, revisions, search, turns
 from llm_service.api.authentication import ServiceTokenRequired
 from llm_service.api.errors import install_error_handlers
 from llm_service.api.limits import BodyLimit
@@ -25,6 +25,7 @@ ROUTERS: Final = (
     events.router,
     feedback.router,
     documents.router,
+    revisions.router,
     search.router,
     privacy.router,
     health.router,

@@ -26,6 +26,8 @@ from llm_service.answering.reader import AnswerReader
 from llm_service.answering.readiness import Readiness
 from llm_service.answering.restoring import RestoreDesk
 from llm_service.answering.retention import Retention
+from llm_service.answering.retest import Retest
+from llm_service.answering.revision_desk import RevisionDesk
 from llm_service.answering.rotating import KeyRotation
 from llm_service.answering.runner import ABANDONED_MARGIN_SECONDS, AnswerRunner
 from llm_service.answering.search_desk import SearchDesk
@@ -42,6 +44,7 @@ from llm_service.masking.masker import Masker, build_masker
 from llm_service.masking.vault import Vault
 from llm_service.masking.vault_keys import KeyRing, index_key_from
 from llm_service.metrics import Metrics
+from llm_service.retrieval.changes import EditionHistory
 from llm_service.retrieval.edge import EdgeIndexes
 from llm_service.retrieval.generations import IndexOwner
 from llm_service.retrieval.index import VectorIndexes
@@ -91,6 +94,7 @@ class Embedded:
     index: IndexOwner
     engine: Engine
     ingest: Ingest
+    history: EditionHistory
 
 
 def load_analysers() -> Analysers:
@@ -114,11 +118,13 @@ def open_embedded(
         database = open_database(settings.resolved_database_url)
         stack.callback(database.dispose)
         transactions = Transactions(database)
-        index = IndexOwner(_indexes(settings), session_factory(database), analysers.lexical)
+        sessions = session_factory(database)
+        index = IndexOwner(_indexes(settings), sessions, analysers.lexical)
         stack.callback(index.close)
         parser = stack.enter_context(IsolatedParser(maximum_bytes=settings.maximum_document_bytes))
         ingest = Ingest(transactions, parser, analysers.masker, analysers.lexical, index, today_in_korea)
-        yield Embedded(settings, transactions, analysers, index, engine or _engine(analysers), ingest)
+        history = EditionHistory(sessions)
+        yield Embedded(settings, transactions, analysers, index, engine or _engine(analysers), ingest, history)
 
 
 @asynccontextmanager
@@ -146,6 +152,7 @@ async def open_parts(
         await stack.enter_async_context(
             _in_background("purge", parts.retention.keep_purging(settings.purge_every_seconds))
         )
+        stack.push_async_callback(parts.revisions.close, settings.shutdown_grace_seconds)
         stack.push_async_callback(parts.runner.close, settings.shutdown_grace_seconds)
         yield parts
 
@@ -185,7 +192,15 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
     masking = MaskingDesk(embedded.analysers.masker, metrics, settings.masking_timeout_seconds)
     retriever, threshold = embedded.index.retriever, settings.refusal_threshold
     search = SearchDesk(masking, retriever, threads.retrieval, today_in_korea, threshold, longest)
-    story = AnswerStory(retriever, embedded.engine, settings.passages_per_answer, threshold, threads.retrieval)
+    story = AnswerStory(
+        retriever,
+        embedded.engine,
+        settings.passages_per_answer,
+        threshold,
+        threads.retrieval,
+        history=embedded.history,
+    )
+    revisions = RevisionDesk(transactions, Retest(story))
     vault, identities = _vault(settings), _identities(settings)
     patience = settings.answer_timeout_seconds + 2 * ABANDONED_MARGIN_SECONDS + SWEEP_SECONDS
     return Parts(
@@ -196,7 +211,10 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
         verdicts=VerdictDesk(transactions, masking, vault, metrics, longest),
         masking=masking,
         search=search,
-        documents=DocumentDesk(transactions, embedded.ingest, embedded.index, threads.documents),
+        documents=DocumentDesk(
+            transactions, embedded.ingest, embedded.index, threads.documents, revisions.start_retest
+        ),
+        revisions=revisions,
         restoring=RestoreDesk(transactions, vault, identities, metrics),
         retention=Retention(
             transactions,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from haechi.commands import revisions
 from haechi.connection import platform
 from haechi.ingest import DocumentFolder, IngestSummary, ingest_folders
 from haechi.settings import PlatformSettings
@@ -21,6 +22,8 @@ def register(app: typer.Typer) -> None:
     """Adds the commands of this module to the `haechi` command."""
     app.command("ingest")(ingest)
     app.command("documents")(documents)
+    app.command("changes")(revisions.changes)
+    app.command("retest")(revisions.retest)
 
 
 def ingest(
@@ -51,7 +54,8 @@ def documents(as_json: AsJson = False) -> None:
         return
     for document in held:
         typer.echo(
-            f"{document['state']:11} {','.join(document['audience']):15} {document['title']}  ({document['path']})"
+            f"{document['document_id']:>5} {document['state']:11} {document['in_force_from']} "
+            f"{','.join(document['audience']):15} {document['title']}  ({document['path']})"
         )
 
 

@@ -1,5 +1,6 @@
 """Documents as the service takes them in, lists them and takes them out again: one at a time, off the event loop."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -24,13 +25,24 @@ LOG = get_logger(__name__)
 
 
 class DocumentDesk:
-    """The documents of the installation. `thread` is a single one: two documents are never taken in at once."""
+    """The documents of the installation. `thread` is a single one: two documents are never taken in at once.
 
-    def __init__(self, transactions: Transactions, ingest: Ingest, index: IndexOwner, thread: Threads) -> None:
+    `answers_from` is told the id of every document that came into the answers.
+    """
+
+    def __init__(
+        self,
+        transactions: Transactions,
+        ingest: Ingest,
+        index: IndexOwner,
+        thread: Threads,
+        answers_from: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._transactions = transactions
         self._ingest = ingest
         self._index = index
         self._thread = thread
+        self._answers_from = answers_from
 
     async def take_in(self, path: str, content: bytes, declared: Declaration) -> DocumentReport:
         """Store one file under a path relative to its folder; a file that cannot be read is a report, not an error.
@@ -40,6 +52,8 @@ class DocumentDesk:
         _require_path(path)
         report = await self._thread(partial(self._ingest.ingest_file, path, content, declared.audience, declared))
         await self._transactions.run(partial(_record_intake, report=report))
+        if report.state == "ready" and report.document_id is not None:
+            self._answers_from(report.document_id)
         LOG.info("document taken in", document_id=report.document_id, state=report.state, bytes=len(content))
         return report
 
@@ -59,6 +73,7 @@ class DocumentDesk:
         """
         await self._transactions.run(partial(_release, document_id=document_id, reason=reason))
         await self._thread(self._index.apply_changes)
+        self._answers_from(document_id)
         LOG.info("document released", document_id=document_id, reason=reason)
 
     async def listed(self) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import functools
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Final, Protocol, TypeVar
 
@@ -40,7 +40,7 @@ class Question:
     as_of: date
     locale: Locale
     groups: frozenset[str] = frozenset()
-    day: DayAsked = DayAsked()
+    day: DayAsked = field(default_factory=DayAsked)
 
 
 @dataclass(frozen=True)

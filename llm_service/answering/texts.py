@@ -23,6 +23,11 @@ def as_of_text(day: date, locale: Locale) -> str:
     return str(_texts()[locale]["as_of"]).format(date=day.isoformat())
 
 
+def day_remark(code: str, day: date, locale: Locale) -> str:
+    """What to know about a day other than the answer's: `another_today`, `undated`."""
+    return str(_texts()[locale]["day_remarks"][code]).format(date=day.isoformat())
+
+
 def refusal_text(reason: RefusalReason, nearest_titles: Iterable[str], locale: Locale) -> str:
     """That nothing was found, why, which documents come nearest, and the offer of a hand-off."""
     texts = _texts()[locale]["refusal"]
