@@ -31,7 +31,7 @@ def is_current(engine: Engine) -> bool:
 
 
 def write_migration(engine: Engine, message: str, revision: str) -> None:
-    """Write a migration from the difference between the models and a database at the newest schema (`make migration`)."""
+    """Write a migration: the difference between the models and a database at the newest schema (bin/migration)."""
     configuration = _configuration()
     with engine.begin() as connection:
         configuration.attributes["connection"] = connection

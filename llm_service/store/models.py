@@ -245,8 +245,9 @@ class Document(Base):
 class Passage(Base):
     """A piece of a document that a citation can point at, with the sparse vectors the index is rebuilt from.
 
-    `text` is shown and quoted; `header` ("은행법 제30조의2(금리인하 요구)") is searched with it, so that the passage can be
-    analysed again from its row; `article` is "제4조의2" where there is one; `vectors` holds packed term ids and counts.
+    `text` is shown and quoted; `header` ("은행법 제30조의2(금리인하 요구)") is searched with it, so that the passage
+    can be analysed again from its row; `article` is "제4조의2" where there is one; `vectors` holds packed term ids and
+    counts.
     """
 
     __tablename__ = "passages"
@@ -284,8 +285,8 @@ class IndexGeneration(Base):
 class IndexChange(Base):
     """Outbox of the index: documents added or withdrawn, applied by the index owner in the order of `sequence`.
 
-    `applied_at` is empty until the index holds the change. A high-water mark alone would lose a change whose transaction
-    took its number early and committed late.
+    `applied_at` is empty until the index holds the change. A high-water mark alone would lose a change whose
+    transaction took its number early and committed late.
     """
 
     __tablename__ = "index_changes"
