@@ -111,7 +111,11 @@ class Settings(BaseSettings):
         65_536, ge=1024, description="Largest request body accepted by every route but the upload of documents."
     )
     maximum_document_bytes: int = Field(50_000_000, ge=1024, description="Largest document accepted.")
-    samples_directory: Path = Field(Path("samples"), description="Sample documents that a first start ingests.")
+    document_identifiers: int = Field(
+        20,
+        ge=0,
+        description="Personal identifiers in a document above which it waits, masked, until a person releases it.",
+    )
 
     @property
     def resolved_database_url(self) -> str:

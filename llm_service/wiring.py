@@ -122,7 +122,15 @@ def open_embedded(
         index = IndexOwner(_indexes(settings), sessions, analysers.lexical)
         stack.callback(index.close)
         parser = stack.enter_context(IsolatedParser(maximum_bytes=settings.maximum_document_bytes))
-        ingest = Ingest(transactions, parser, analysers.masker, analysers.lexical, index, today_in_korea)
+        ingest = Ingest(
+            transactions,
+            parser,
+            analysers.masker,
+            analysers.lexical,
+            index,
+            today_in_korea,
+            settings.document_identifiers,
+        )
         history = EditionHistory(sessions)
         yield Embedded(settings, transactions, analysers, index, engine or _engine(analysers), ingest, history)
 

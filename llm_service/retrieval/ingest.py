@@ -42,6 +42,8 @@ IGNORED_PREFIXES = (".", "~$")
 _log = get_logger(__name__)
 
 
+MOST_IDENTIFIERS = 20
+"""Identifiers (masked all the same) above which a document looks like a list of people and waits for a person."""
 ReportState = Literal["ready", "unchanged", "failed", "quarantined"]
 PathChange = Callable[[Any, str], int]
 """A change of `store.documents` to everything under a path; the session is the store's own type."""
@@ -95,6 +97,7 @@ class Ingest:
         analyser: PassageAnalyser,
         index: IndexUpdater,
         today: Callable[[], date] = korean_today,
+        most_identifiers: int = MOST_IDENTIFIERS,
     ) -> None:
         self._records = records
         self._parser = parser
@@ -102,6 +105,7 @@ class Ingest:
         self._analyser = analyser
         self._index = index
         self._today = today
+        self._most_identifiers = most_identifiers
 
     def ingest_file(
         self, relative_path: str, content: bytes, audience: Sequence[Audience], declared: Declaration | None = None
@@ -234,7 +238,7 @@ class Ingest:
         masking = DocumentMasking(self._masker)
         masked = masking.drafts(drafts)
         orders = _orders(identity.title, drafts)
-        reason = "repealing_act" if is_repealing_act(loaded) else "instructions_in_text" if orders else None
+        reason = _reason_to_wait(loaded, orders, sum(masking.counts.values()) > self._most_identifiers)
         details = {**identity.details, **_origin(loaded, identity), "made_from": _made_from(declared)}
         if orders:
             details[INSTRUCTIONS] = orders
@@ -289,6 +293,15 @@ class Ingest:
             details={"made_from": _made_from(declared)},
             groups=declared.groups,
         )
+
+
+def _reason_to_wait(loaded: LoadedDocument, orders: object, is_full_of_identifiers: bool) -> str | None:
+    """Why a document waits for a person before it answers anybody, None if it need not."""
+    if is_repealing_act(loaded):
+        return "repealing_act"
+    if orders:
+        return "instructions_in_text"
+    return "too_many_identifiers" if is_full_of_identifiers else None
 
 
 def normalise_path(relative_path: str) -> str:

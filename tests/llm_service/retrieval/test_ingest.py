@@ -261,6 +261,20 @@ def test_a_stated_day_counts_before_today(ingest: Ingest, stored: Callable[[], l
     assert stored()[2].audience == ("staff",)
 
 
+def test_a_document_full_of_identifiers_waits_masked_for_a_person(build: Build, database: Engine) -> None:
+    ingest = build(most_identifiers=2)
+    few = ingest.ingest_file("안내.txt", "담당자 02-345-6789, 02-345-6790로 문의하세요.".encode(), EVERYONE)
+    many = ingest.ingest_file("명단.txt", "연락처 010-1234-5678, 010-1234-5679, 010-1234-5680".encode(), EVERYONE)
+    assert few.state == "ready"
+    assert many.state == "quarantined"
+    assert many.reason is not None
+    assert many.reason.startswith("too_many_identifiers: ")
+    assert many.entity_counts == {"PHONE": 3}
+    with session_factory(database)() as session:
+        assert [row.document_id for row in session.scalars(select(IndexChange))] == [few.document_id]
+        assert not any("5678" in text for text in session.scalars(select(Passage.text)))
+
+
 def test_a_repealing_act_is_held_back_and_not_indexed(ingest: Ingest, database: Engine) -> None:
     act = law("1998-01-13").decode().replace("제1조 (한도)", "제0조").replace("한도는 1억원이다.", "이 법을 폐지한다.")
     report = ingest.ingest_file("법률.md", act.encode(), EVERYONE)
