@@ -30,7 +30,7 @@ lock: ## pin every dependency again, with hashes (needs uv)
 	@bin/lock
 
 ## Measure
-.PHONY: bench-answer bench-route bench-vault eval-retrieval eval-answers eval-pii
+.PHONY: bench-answer bench-route bench-vault eval-retrieval eval-answers eval-attacks eval-pii
 bench-answer: setup ## p50 and p95 of every stage at 1, 8 and 32 conversations, against a running platform
 	@$(PYTHON) -m benchmarks.answer_load
 bench-route: setup ## intents: macro-F1, cross-validation, speed, memory
@@ -41,5 +41,7 @@ eval-retrieval: setup ## hit@1, hit@5, MRR and speed of retrieval beside its bas
 	@$(PYTHON) -m benchmarks.eval_retrieval --statutes $(STATUTES)
 eval-answers: setup ## what the answers carry, what is refused, what the verifier catches
 	@$(PYTHON) -m benchmarks.eval_answers --statutes $(STATUTES)
+eval-attacks: setup ## what attacks on the answers achieve, by family; fails on a leak of rights or personal data
+	@$(PYTHON) -m benchmarks.attacks
 eval-pii: setup ## leak and false-positive rate of masking by type
 	@$(PYTHON) -m benchmarks.pii_eval

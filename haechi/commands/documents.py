@@ -46,17 +46,31 @@ def ingest(
         typer.echo(json.dumps(_as_object(summary), ensure_ascii=False))
 
 
-def documents(as_json: AsJson = False) -> None:
+def documents(
+    as_json: AsJson = False,
+    quarantined: Annotated[
+        bool, typer.Option("--quarantined", help="Only what is held back, with the reason. / 격리된 문서만")
+    ] = False,
+) -> None:
     """적재된 문서를 보여줍니다. What the platform holds."""
     held = asyncio.run(_documents())
+    if quarantined:
+        held = [document for document in held if document["state"] == "quarantined"]
     if as_json:
         typer.echo(json.dumps(held, ensure_ascii=False))
         return
     for document in held:
         typer.echo(
             f"{document['document_id']:>5} {document['state']:11} {document['in_force_from']} "
-            f"{','.join(document['audience']):15} {document['title']}  ({document['path']})"
+            f"{_shown_to(document):15} {document['title']}  ({document['path']})"
         )
+        if document["state"] == "quarantined":
+            typer.echo(f"      {document['reason']}")
+
+
+def _shown_to(document: dict[str, Any]) -> str:
+    groups = f" [{','.join(document['groups'])}]" if document["groups"] else ""
+    return ",".join(document["audience"]) + groups
 
 
 async def _ingest(folder: DocumentFolder, console: Console) -> IngestSummary:

@@ -17,9 +17,10 @@ from datetime import date
 from typing import Annotated, Any, cast
 
 import typer
-from bot.gateway.client import GatewayError
 
+from bot.gateway.client import GatewayError
 from haechi.batch import CommandFailed, answer_lines, text_field
+from haechi.commands.explain import explain, release
 from haechi.connection import Platform, platform
 from haechi.intents import intents
 from haechi.settings import PlatformSettings
@@ -42,6 +43,8 @@ def register(app: typer.Typer) -> None:
     app.command("search")(search)
     app.command("mask")(mask)
     app.command("route")(route)
+    app.command("explain")(explain)
+    app.command("release")(release)
 
 
 def ask(

@@ -56,10 +56,11 @@ async def flagged(document_id: int, parts: ServiceParts) -> dict[str, Any]:
     return {"passages": [asdict(passage) for passage in await parts.documents.flagged(document_id)]}
 
 
-@router.post("/{document_id}/release", status_code=status.HTTP_204_NO_CONTENT)
-async def release(document_id: int, body: Release, parts: ServiceParts) -> None:
+@router.post("/{document_id}/release")
+async def release(document_id: int, body: Release, parts: ServiceParts) -> dict[str, int]:
     """Let a quarantined document into the answers."""
     await parts.documents.release(document_id, body.reason)
+    return {"document_id": document_id}
 
 
 @router.delete("/{document_id}", status_code=status.HTTP_204_NO_CONTENT)

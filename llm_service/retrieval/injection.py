@@ -31,7 +31,7 @@ _ENTITY: Final = re.compile(r"(?:&#x?[0-9A-Fa-f]{1,6};\s?){4,}")
 _SENTENCE_END: Final = re.compile(r"[.!?。…]+(?=\s|$)|\n\s*\n")
 _NO_LETTER: Final = re.compile(r"[^\w|]|_")
 _LATIN: Final = re.compile(r"[a-z]")
-_LEAST_LATIN_LETTERS: Final = 20
+_LEAST_LATIN_LETTERS: Final = 10
 _LONGEST_ENCODED_CHARACTERS: Final = 8000
 
 

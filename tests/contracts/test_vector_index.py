@@ -7,6 +7,7 @@ nothing of a server's speed or durability. With HAECHI_TEST_QDRANT_URL they run 
 import os
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -56,9 +57,10 @@ def point(
     audience: tuple[Audience, ...] = ("customer", "staff"),
     in_force: tuple[date, date] = (LONG_AGO, OPEN_END),
     document_id: int = 1,
+    groups: tuple[str, ...] = (),
 ) -> IndexPoint:
     vector = (list(terms), list(terms.values()))
-    return IndexPoint(passage_id, document_id, audience, *in_force, {"kiwi": vector, "char": ([GRAM], [0.1])})
+    return IndexPoint(passage_id, document_id, audience, *in_force, {"kiwi": vector, "char": ([GRAM], [0.1])}, groups)
 
 
 def found(index: VectorIndex, entitlement: Entitlement, term: int = TERM, limit: int = 10) -> list[int]:
@@ -79,6 +81,25 @@ def test_a_customer_finds_no_staff_passage(index: VectorIndex) -> None:
     index.upsert([point(1, {TERM: 1.0}, ("staff",)), point(2, {TERM: 1.0}, ("customer", "staff"))])
     assert found(index, CUSTOMER) == [2]
     assert sorted(found(index, STAFF)) == [1, 2]
+
+
+def test_a_passage_of_groups_is_found_by_the_members_of_one_of_them(index: VectorIndex) -> None:
+    index.upsert([point(1, {TERM: 1.0}), point(2, {TERM: 1.0}, groups=("credit", "audit"))])
+    index.upsert([point(3, {TERM: 1.0}, ("staff",), groups=("credit",))])
+    assert sorted(found(index, STAFF)) == [1]
+    assert sorted(found(index, replace(STAFF, groups=frozenset({"credit"})))) == [1, 2, 3]
+    assert sorted(found(index, replace(CUSTOMER, groups=frozenset({"credit"})))) == [1, 2]
+    assert sorted(found(index, replace(STAFF, groups=frozenset({"audit", "unheard-of"})))) == [1, 2]
+
+
+def test_the_best_score_is_that_of_an_allowed_group(index: VectorIndex) -> None:
+    index.upsert([point(1, {TERM: 9.0}, groups=("credit",)), point(2, {TERM: 1.0})])
+    assert index.top_score("kiwi", ([TERM], [1.0]), STAFF) == pytest.approx(1.0)
+
+
+def test_what_is_shared_is_found_only_if_it_is_for_everybody_there(index: VectorIndex) -> None:
+    index.upsert([point(1, {TERM: 1.0}, ("staff",)), point(2, {TERM: 1.0}, ("customer",)), point(3, {TERM: 1.0})])
+    assert found(index, replace(CUSTOMER, shared_with=frozenset({"staff"}))) == [3]
 
 
 def test_better_staff_passages_do_not_push_out_the_customers(index: VectorIndex) -> None:

@@ -5,7 +5,6 @@ be shown the mark. The same run shows that those who may do see it, so that the 
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import product
@@ -16,7 +15,7 @@ import pytest
 
 from llm_service.client import CONVERSATION_HEADER, Audience, ConversationKey, Route, ServiceError
 from llm_service.retrieval.candidate import Entitlement, shared_entitlement
-from tests.conftest import SERVICE_TOKEN, RunningService
+from tests.conftest import SERVICE_TOKEN, RunningService, _with_schema
 
 ROUTE = Route(intent="ask_knowledge", confidence=0.9, by="rasa")
 AUDIENCES: tuple[tuple[Audience, ...], ...] = (("staff",), ("customer",), ("customer", "staff"))
@@ -62,11 +61,9 @@ CLASSES = [
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> Iterator[str]:
+def database_url(tmp_path: Path) -> str:
     """SQLite alone: what is filtered does not depend on the database, and the matrix is long."""
-    from tests.conftest import _with_schema
-
-    yield _with_schema(f"sqlite:///{tmp_path / 'haechi.db'}")
+    return _with_schema(f"sqlite:///{tmp_path / 'haechi.db'}")
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import pytest
 
 from llm_service.retrieval.injection import ENCODED, findings, flagged
 
-
 SAMPLES = Path(__file__).parents[3] / "samples"
 STATUTES = Path(os.environ.get("STATUTES", Path(__file__).parents[4] / "shared" / "data" / "statutes")) / "current"
 
