@@ -50,7 +50,7 @@ class Retest:
     async def _asked_again(self, approved: ApprovedAnswer, as_of: date) -> Finished:
         question = Question(
             text=approved.question,
-            history=(),
+            history=approved.history,
             audience=cast(Audience, approved.audience),
             as_of=as_of,
             locale=cast(Locale, approved.locale),

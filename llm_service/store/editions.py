@@ -12,8 +12,12 @@ from sqlalchemy.orm import Session
 
 from llm_service.errors import NotFound
 from llm_service.masked import MaskedText
+from llm_service.store.conversations import turns_before
 from llm_service.store.documents import REPLACED, succession
-from llm_service.store.models import Conversation, Document, Feedback, Passage, Turn, TurnSource
+from llm_service.store.models import Document, Feedback, Passage, Turn, TurnSource
+
+HISTORY_TURNS = 3
+"""How many questions before it an approved question is asked again with: as many as it was asked with."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class ApprovedAnswer:
     feedback_id: str
     turn_id: str
     question: MaskedText
+    history: tuple[MaskedText, ...]
     answer: MaskedText
     as_of: date | None
     asked_at: datetime
@@ -105,10 +110,8 @@ def approved_answers_citing(session: Session, series: str) -> list[ApprovedAnswe
     """Approved answers with a source in this series, oldest first. A source of a deleted edition counts by its path."""
     paths = list(session.scalars(select(Document.path).where(Document.series == series)))
     statement = (
-        select(Feedback, Turn, Conversation)
-        .join(Turn, Feedback.turn_id == Turn.id)
-        .join(Conversation, Turn.conversation_id == Conversation.id)
-        .join(TurnSource, TurnSource.turn_id == Turn.id)
+        select(Feedback)
+        .join(TurnSource, TurnSource.turn_id == Feedback.turn_id)
         .outerjoin(Passage, TurnSource.passage_id == Passage.id)
         .outerjoin(Document, Passage.document_id == Document.id)
         .where(
@@ -116,10 +119,9 @@ def approved_answers_citing(session: Session, series: str) -> list[ApprovedAnswe
             or_(Document.series == series, TurnSource.passage_id.is_(None) & TurnSource.document_path.in_(paths)),
         )
         .order_by(Feedback.created_at, Feedback.id)
-        .distinct()
     )
-    ids = dict.fromkeys(row[0].id for row in session.execute(statement))
-    return [found for id_ in ids if (found := _approved(session, session.get_one(Feedback, id_))) is not None]
+    rows = session.scalars(statement).unique()
+    return [found for feedback in rows if (found := _approved(session, feedback)) is not None]
 
 
 def _approved(session: Session, feedback: Feedback) -> ApprovedAnswer | None:
@@ -132,6 +134,7 @@ def _approved(session: Session, feedback: Feedback) -> ApprovedAnswer | None:
         feedback_id=feedback.id,
         turn_id=turn.id,
         question=turn.question,
+        history=tuple(earlier.question for earlier in turns_before(session, turn, HISTORY_TURNS)),
         answer=answer,
         as_of=turn.as_of,
         asked_at=turn.created_at,

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
+from llm_service.answering.passages_of_day import DayAsked
 from llm_service.answering.reader import AnswerReader
 from llm_service.answering.runner import AnswerRunner
 from llm_service.answering.story import Finished, Notice, Question, SourcesFound, StoryEvent, Token
@@ -365,7 +366,27 @@ async def test_earlier_questions_come_with_the_question_and_stopped_ones_do_not(
         audience="customer",
         as_of=TODAY,
         locale="ko",
+        day=DayAsked(TODAY),
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "as_of", "answered_for"),
+    [
+        ("2020년에는 예금자 보호 한도가 얼마였나요?", None, date(2020, 12, 31)),
+        ("2020년에는 예금자 보호 한도가 얼마였나요?", date(2024, 5, 2), date(2024, 5, 2)),
+        ("예금자 보호 한도는?", None, TODAY),
+    ],
+)
+async def test_the_day_of_the_caller_comes_before_the_day_of_the_question(
+    stage: Stage, asked: str, as_of: date | None, answered_for: date
+) -> None:
+    story = ToldStory()
+    stage.turn_id = await _next_turn(stage, asked)
+    await stage.runner(story).start(stage.turn_id, stage.conversation_id, ROUTE, as_of)
+    await stage.events()
+    assert story.asked[-1].as_of == answered_for
+    assert (await stage.turn()).as_of == answered_for
 
 
 @pytest.mark.parametrize("call", ["start", "stop"])
