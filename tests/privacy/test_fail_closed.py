@@ -46,7 +46,7 @@ class _Broken(KoreanRecogniser):
     def find(self, reading: Reading) -> Iterator[Finding]:
         time.sleep(self.seconds)
         if self.failure is not None:
-            raise self.failure(f"cannot match {reading.text}")
+            raise self.failure(f"cannot match {reading.original}")
         yield from ()
 
 
