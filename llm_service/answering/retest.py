@@ -79,10 +79,13 @@ def is_affected(approved: ApprovedAnswer, changes: Changes) -> bool:
 
 
 def _rests_on(source: CitedSource, changes: Changes) -> bool:
-    if source.passage is None:
-        return source.document_path in {changes.edition.path, changes.previous.path if changes.previous else None}
-    is_earlier = source.series == changes.edition.series and source.document_id != changes.edition.document_id
-    return is_earlier and changes.touches(source.passage)
+    edition = changes.edition
+    if source.passage is None or source.in_force_from is None:
+        return source.document_path in {edition.path, changes.previous.path if changes.previous else None}
+    if source.series != edition.series or source.document_id == edition.document_id:
+        return False
+    # An edition of the past that arrives late changes nothing for answers from a later one.
+    return source.in_force_from <= edition.in_force_from and changes.touches(source.passage)
 
 
 def _is_about_its_own_day(approved: ApprovedAnswer) -> bool:

@@ -54,6 +54,7 @@ class CitedSource:
     passage: EditionPassage | None
     document_id: int | None
     series: str | None
+    in_force_from: date | None
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ def _sources(session: Session, turn_id: str) -> tuple[CitedSource, ...]:
             passage=_passage(passage) if passage else None,
             document_id=document.id if document else None,
             series=document.series if document else None,
+            in_force_from=document.in_force_from if document else None,
         )
         for shown, passage, document in rows
     )

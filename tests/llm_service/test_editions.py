@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from llm_service.client import ConversationKey, Route, ServiceError, TurnView
+from llm_service.store import documents
 from llm_service.store.models import AuditEvent, Feedback, Turn
 
 STATUTES = Path(os.environ.get("STATUTES", Path(__file__).parents[3] / "shared" / "data" / "statutes"))
@@ -185,6 +186,27 @@ async def test_an_answer_whose_words_still_stand_is_still_right_and_a_repealed_o
     }
 
 
+async def test_an_edition_of_the_past_that_arrives_late_unsettles_no_answer(service) -> None:
+    await _upload(service, "5천만원", "연 1.2%", date(2020, 1, 1))
+    await _upload(service, "2억원", "연 1.2%", date(2026, 6, 1))
+    view = await _ask(service, "신용대출의 한도는 얼마인가요?")
+    _approve(service, view.turn_id)
+    late = await _upload(service, "1억원", "연 1.2%", date(2024, 1, 1))
+    assert [clause.place for clause in (await service.client.document_changes(late)).clauses] == ["제1조"]
+    assert (await service.client.retest_document(late)).answers == []
+
+
+async def test_an_answer_whose_document_was_deleted_is_asked_again(service) -> None:
+    await _upload(service, "1억원", "연 1.2%", date(2024, 1, 1))
+    view = await _ask(service, "신용대출의 한도는 얼마인가요?")
+    _approve(service, view.turn_id)
+    with Session(service.database) as session, session.begin():
+        documents.delete_path(session, "규정/여신.md")
+    await _upload(service, "1억원", "연 1.2%", date(2026, 6, 1))
+    report = await service.client.retest_document(await _upload(service, "2억원", "연 1.2%", date(2026, 7, 1)))
+    assert [(answer.turn_id, answer.state) for answer in report.answers] == [(view.turn_id, "changed")]
+
+
 async def test_an_approved_correction_stands_for_the_answer(service) -> None:
     await _upload(service, "1억원", "연 1.2%", date(2024, 1, 1))
     view = await _ask(service, "신용대출의 한도는 얼마인가요?")
@@ -233,11 +255,9 @@ async def _upload_text(service, text: str, since: date | None) -> int:
 
 
 async def _document(service, in_force_from: str) -> int:
-    documents = await service.client.documents()
+    held = await service.client.documents()
     return next(
-        entry["document_id"]
-        for entry in documents
-        if entry["in_force_from"] == in_force_from and entry["state"] == "ready"
+        entry["document_id"] for entry in held if entry["in_force_from"] == in_force_from and entry["state"] == "ready"
     )
 
 
