@@ -24,7 +24,8 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """답변 하나가 나온 과정을 모두 보여줍니다. The whole story of one answer; reading it is audited."""
-    told = _served(lambda found: found.llm_service.explanation(turn))
+    # A person's handle of a turn begins with the turn's id.
+    told = _served(lambda found: found.llm_service.explanation(turn.split(".")[0]))
     typer.echo(json.dumps(asdict(told), ensure_ascii=False) if as_json else "\n".join(_story(told)))
 
 
@@ -37,7 +38,7 @@ def release(
         typer.echo(f"[{passage.position}] {passage.label}  ({', '.join(passage.families)})\n    {passage.text}")
     if not reason:
         typer.echo("풀려면 --reason 이 필요합니다. / Give --reason to release it.", err=True)
-        raise typer.Exit(2)
+        return
     _served(lambda found: found.llm_service.release_document(document, reason))
     typer.echo(f"{document}: ready")
 

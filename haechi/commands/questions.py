@@ -1,9 +1,10 @@
 """`haechi ask`, `search`, `mask` and `route`: one question, or a batch with --jsonl; how the platform is measured.
 
 Shapes of a batch, one JSON object a line:
-    ask     {"id", "question", "audience", "as_of"} → {"id", "answer", "sources": [...], "refused", "timings"}
-    search  {"id", "question", "k"} → {"id", "results": [{"id", "document", "article", "page", "text", "score"}],
-                                       "refused"}
+    ask     {"id", "question", "audience", "groups", "as_of"} → {"id", "answer", "sources": [...], "refused", "timings",
+                                                                 "turn_id"}
+    search  {"id", "question", "k", "groups"} → {"id", "results": [{"id", "document", "article", "page", "text",
+                                                 "score"}], "refused"}
     mask    {"text"} → {"masked"}
     route   {"id", "text"} → {"id", "intent", "confidence"}
 """
@@ -34,6 +35,7 @@ AsLines = Annotated[
     bool, typer.Option("--jsonl", help="Read JSON lines from standard input. / 표준 입력에서 JSON 줄을 읽음")
 ]
 AudienceOption = Annotated[str, typer.Option(help="staff or customer. / 직원 또는 고객")]
+GroupsOption = Annotated[str, typer.Option(help="Groups of the asker, separated by commas. / 소속 그룹")]
 AsOf = Annotated[str, typer.Option("--as-of", help="Day the answer is for, YYYY-MM-DD; today if empty. / 기준일")]
 
 
@@ -50,12 +52,13 @@ def register(app: typer.Typer) -> None:
 def ask(
     question: Annotated[str, typer.Argument(help="The question. / 질문")] = "",
     audience: AudienceOption = "staff",
+    groups: GroupsOption = "",
     as_of: AsOf = "",
     as_json: AsJson = False,
     as_lines: AsLines = False,
 ) -> None:
     """문서에 근거한 답을 받습니다. Ask a question and get a cited answer."""
-    request = {"question": question, "audience": audience, "as_of": as_of}
+    request = {"question": question, "audience": audience, "groups": groups, "as_of": as_of}
     _serve(ask_one, request, as_lines, print_json if as_json else print_answer)
 
 
@@ -63,12 +66,13 @@ def search(
     question: Annotated[str, typer.Argument(help="What to look for. / 찾을 내용")] = "",
     k: Annotated[int, typer.Option("-k", help="How many passages. / 구절 수")] = 5,
     audience: AudienceOption = "staff",
+    groups: GroupsOption = "",
     as_of: AsOf = "",
     as_json: AsJson = False,
     as_lines: AsLines = False,
 ) -> None:
     """문서의 구절을 찾습니다. Find passages."""
-    request = {"question": question, "k": k, "audience": audience, "as_of": as_of}
+    request = {"question": question, "k": k, "audience": audience, "groups": groups, "as_of": as_of}
     _serve(search_one, request, as_lines, print_json if as_json else print_hits)
 
 
@@ -93,7 +97,10 @@ def route(
 async def ask_one(found: Platform, request: Reply) -> Reply:
     """One question through the gateway, as a person's would go."""
     answer = await found.gateway.ask(
-        text_field(request, "question"), audience=audience_of(request), as_of=day_of(request)
+        text_field(request, "question"),
+        audience=audience_of(request),
+        as_of=day_of(request),
+        groups=groups_of(request),
     )
     return {
         **({"id": request["id"]} if "id" in request else {}),
@@ -101,13 +108,19 @@ async def ask_one(found: Platform, request: Reply) -> Reply:
         "sources": [asdict(source) for source in answer.sources],
         "refused": answer.refused,
         "timings": answer.timings,
+        # The handle is the asker's; what stands before its first dot is the turn, for `haechi explain`.
+        "turn_id": answer.turn_id.split(".")[0],
     }
 
 
 async def search_one(found: Platform, request: Reply) -> Reply:
     """Passages for one question."""
     result = await found.llm_service.search(
-        text_field(request, "question"), audience_of(request), int(request.get("k") or 5), day_of(request)
+        text_field(request, "question"),
+        audience_of(request),
+        int(request.get("k") or 5),
+        day_of(request),
+        groups_of(request),
     )
     hits = [asdict(hit) for hit in result.results]
     return {**({"id": request["id"]} if "id" in request else {}), "results": hits, "refused": result.refused}
@@ -163,6 +176,15 @@ def audience_of(request: Reply) -> Audience:
     return cast(Audience, audience)
 
 
+def groups_of(request: Reply) -> tuple[str, ...]:
+    """The asker's groups, a list or names between commas. Raises `CommandFailed` for anything else."""
+    groups = request.get("groups") or ()
+    named = groups.split(",") if isinstance(groups, str) else groups
+    if not isinstance(named, list | tuple) or not all(isinstance(name, str) for name in named):
+        raise CommandFailed("groups_invalid", "groups is a list of names")
+    return tuple(name.strip() for name in named)
+
+
 def day_of(request: Reply) -> date | None:
     """The day a request is for, None for today. Raises `CommandFailed` for anything that is no date."""
     day = request.get("as_of")
@@ -185,6 +207,7 @@ def print_answer(reply: Reply) -> None:
     print(reply["answer"])
     for source in reply["sources"]:
         print(f"  [{source['number']}] {source['label']}")
+    print(f"  haechi explain {reply['turn_id']}")
 
 
 def print_hits(reply: Reply) -> None:
