@@ -55,8 +55,8 @@ _NOW: Final = re.compile(
 )
 
 _ENGLISH_DATE: Final = (
-    rf"(?:(?P<month_name>{_MONTH_NAME})\.?\s(?:(?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?,?\s)?(?P<year>(?:19|20)[0-9]{{2}})"
-    rf"|(?P<day_2>[0-9]{{1,2}})(?:st|nd|rd|th)?\s(?P<month_name_2>{_MONTH_NAME})\.?,?\s(?P<year_2>(?:19|20)[0-9]{{2}})"
+    rf"(?:(?P<month_name>{_MONTH_NAME})\.?\s(?:(?P<day>[0-9]{{1,2}})(?:st|[nr]d|th)?,?\s)?(?P<year>(?:19|20)[0-9]{{2}})"
+    rf"|(?P<day_2>[0-9]{{1,2}})(?:st|[nr]d|th)?\s(?P<month_name_2>{_MONTH_NAME})\.?,?\s(?P<year_2>(?:19|20)[0-9]{{2}})"
     r"|(?P<year_3>(?:19|20)[0-9]{2})(?:-(?P<month>[0-9]{2})(?:-(?P<day_3>[0-9]{2}))?)?"
     r"|(?P<relative>(?:the\s)?year\sbefore\slast|last\syear|next\syear|this\syear|last\smonth|next\smonth))"
     r"(?![0-9A-Za-z-])"

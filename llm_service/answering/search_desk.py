@@ -17,7 +17,10 @@ PROBE: Final = MaskedText("예금자 보호 한도")
 
 
 class SearchDesk:
-    """Searches for a person of an audience and its groups. Below `refusal_threshold` the passages are said to carry no answer."""
+    """Searches for a person of an audience and its groups.
+
+    Below `refusal_threshold` the passages are said to carry no answer.
+    """
 
     def __init__(
         self,

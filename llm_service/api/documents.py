@@ -5,7 +5,6 @@ from datetime import date
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, File, Form, UploadFile, status
-
 from pydantic import BaseModel, Field
 
 from llm_service.api.dependencies import ServiceParts
