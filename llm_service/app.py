@@ -4,7 +4,7 @@ Knows which routes there are and in what order things start and stop; what the p
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
@@ -17,7 +17,7 @@ from llm_service.api import documents, events, feedback, health, privacy, revisi
 from llm_service.api.authentication import ServiceTokenRequired
 from llm_service.api.errors import install_error_handlers
 from llm_service.api.limits import BodyLimit
-from llm_service.logs import configure_logging, leave_no_text_behind
+from llm_service.logs import configure_logging, get_logger, leave_no_text_behind
 from llm_service.settings import Settings, load_settings
 
 ROUTERS: Final = (
@@ -32,6 +32,7 @@ ROUTERS: Final = (
 )
 FORM_BYTES: Final = 16_384
 """What the multipart form may add to a document: boundaries, headers, path and audience."""
+LOG = get_logger(__name__)
 OpenParts = Callable[[], AbstractAsyncContextManager[Parts]]
 
 
@@ -40,8 +41,13 @@ def create_app(settings: Settings, open_parts: OpenParts) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_parts() as parts:
-            app.state.parts = parts
+        async with AsyncExitStack() as opened:
+            try:
+                app.state.parts = await opened.enter_async_context(open_parts())
+            except Exception:
+                # The server's own line is a finished text, so it is not shown; ours says class, code and place.
+                LOG.exception("start_failed")
+                raise
             yield
 
     app = FastAPI(
