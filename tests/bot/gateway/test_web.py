@@ -90,7 +90,9 @@ def test_without_a_valid_token_nothing_is_answered(gateway: httpx.Client, author
     assert (response.status_code, code_of(response)) == (401, "session_required")
 
 
-@pytest.mark.parametrize("stated", [{"audience": "staff"}, {"as_of": "2026-01-01"}, {"user": "somebody"}])
+@pytest.mark.parametrize(
+    "stated", [{"audience": "staff"}, {"as_of": "2026-01-01"}, {"user": "somebody"}, {"groups": ["credit"]}]
+)
 def test_a_guest_cannot_state_who_they_are_or_which_day_it_is(
     guest: Caller, llm_service: LlmServiceStandIn, stated: dict[str, str]
 ) -> None:
