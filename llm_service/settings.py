@@ -20,23 +20,28 @@ MINIMUM_SECRET_CHARACTERS = 32
 class Settings(BaseSettings):
     """Settings of llm_service and of the commands that open its data directory."""
 
-    model_config = SettingsConfigDict(env_prefix="HAECHI_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="HAECHI_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     environment: Literal["embedded", "production"] = Field(
         "embedded",
-        description="embedded runs everything on one machine; production refuses generated secrets and embedded parts.",
+        description="embedded runs everything on one machine; production refuses missing and short secrets, the SQLite "
+        "file, Qdrant Edge and answer streams kept in this process.",
     )
     home: Path = Field(
         Path(".haechi"), description="Directory of everything this machine keeps: database, vectors, secrets, models."
     )
-    database_url: str = Field(
-        "", description="SQLAlchemy URL of the records; empty means the SQLite file haechi.db in the home directory."
+    database_url: SecretStr = Field(
+        SecretStr(""),
+        description="SQLAlchemy URL of the records; empty means the SQLite file haechi.db in the home directory, "
+        "embedded only.",
     )
     redis_url: SecretStr = Field(
         SecretStr(""),
-        description="Redis for answer streams, queues and limits; empty keeps answer streams in this process.",
+        description="Redis for answer streams; empty keeps them in this process, embedded only.",
     )
-    qdrant_url: str = Field("", description="URL of a Qdrant server; empty means Qdrant Edge inside this process.")
+    qdrant_url: str = Field(
+        "", description="URL of a Qdrant server; empty means Qdrant Edge inside this process, embedded only."
+    )
     qdrant_api_key: SecretStr = Field(SecretStr(""), description="API key of the Qdrant server.")
     service_token: SecretStr = Field(
         SecretStr(""), description="Token that the gateway and the command line present to llm_service."
@@ -119,8 +124,8 @@ class Settings(BaseSettings):
 
     @property
     def resolved_database_url(self) -> str:
-        """The database URL with the embedded default filled in."""
-        return self.database_url or f"sqlite:///{self.home / 'haechi.db'}"
+        """The database URL with the embedded default filled in. It may hold a password: it is never logged."""
+        return self.database_url.get_secret_value() or f"sqlite:///{self.home / 'haechi.db'}"
 
     @property
     def vault_keys_file(self) -> Path:
@@ -129,12 +134,16 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def refuse_unsafe_production(self) -> Self:
-        """Production does not start on missing or short secrets, nor on the embedded database.
+        """Production does not start on missing or short secrets, nor on an embedded part.
 
-        Raises `Misconfigured` (through pydantic's ValidationError it stays a ValueError subclass's cause).
+        Raises `Misconfigured` itself, which is no ValueError: pydantic does not wrap it, so no value is printed.
         """
-        if self.environment != "production":
-            return self
+        if self.environment == "production":
+            self._refuse_weak_secrets()
+            self._refuse_embedded_parts()
+        return self
+
+    def _refuse_weak_secrets(self) -> None:
         missing = [
             name
             for name, secret in (
@@ -155,11 +164,16 @@ class Settings(BaseSettings):
         ):
             if len(secret.get_secret_value()) < MINIMUM_SECRET_CHARACTERS:
                 raise Misconfigured("secret_too_short", f"{name} needs {MINIMUM_SECRET_CHARACTERS} characters or more")
+
+    def _refuse_embedded_parts(self) -> None:
         if self.resolved_database_url.startswith("sqlite"):
             raise Misconfigured(
                 "embedded_database", "production needs HAECHI_DATABASE_URL on PostgreSQL, not the SQLite file"
             )
-        return self
+        if not self.qdrant_url:
+            raise Misconfigured(
+                "embedded_vectors", "production needs HAECHI_QDRANT_URL of a Qdrant server, not Qdrant Edge"
+            )
 
 
 def load_settings() -> Settings:

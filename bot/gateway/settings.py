@@ -17,10 +17,10 @@ MINIMUM_SECRET_CHARACTERS = 32
 class GatewaySettings(BaseSettings):
     """Settings of the one door for people."""
 
-    model_config = SettingsConfigDict(env_prefix="HAECHI_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="HAECHI_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     environment: Literal["embedded", "production"] = Field(
-        "embedded", description="production refuses to start on missing or short secrets."
+        "embedded", description="production refuses missing and short secrets, and limits counted in this process."
     )
     gateway_host: str = Field("127.0.0.1", description="Address the gateway listens on.")
     gateway_port: int = Field(8080, description="Port the gateway listens on.")
@@ -34,7 +34,8 @@ class GatewaySettings(BaseSettings):
     )
     rasa_token: SecretStr = Field(SecretStr(""), description="Token the gateway presents to Rasa's guarded channel.")
     redis_url: SecretStr = Field(
-        SecretStr(""), description="Redis for rate limits shared by replicas; empty counts in this process."
+        SecretStr(""),
+        description="Redis for rate limits shared by replicas; empty counts in this process, embedded only.",
     )
     session_secret: SecretStr = Field(
         SecretStr(""),
@@ -64,7 +65,7 @@ class GatewaySettings(BaseSettings):
 
     @model_validator(mode="after")
     def refuse_unsafe_production(self) -> Self:
-        """Production does not start on missing or short secrets."""
+        """Production does not start on missing or short secrets, nor where each replica would count limits alone."""
         if self.environment == "production":
             secrets = {
                 "HAECHI_SERVICE_TOKEN": self.service_token,
@@ -77,6 +78,8 @@ class GatewaySettings(BaseSettings):
                     f"production needs {MINIMUM_SECRET_CHARACTERS} characters or more in {', '.join(weak)};"
                     " see docs/settings.md"
                 )
+            if not self.redis_url.get_secret_value():
+                raise ValueError("production needs HAECHI_REDIS_URL; see docs/settings.md")
         return self
 
 
