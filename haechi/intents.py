@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from bot.gateway.client import GatewayError
@@ -18,7 +19,7 @@ from haechi.batch import CommandFailed
 from haechi.connection import is_listening, running_platform
 from haechi.secrets import ensure_secrets, read_secret
 from haechi.settings import PlatformSettings
-from haechi.start import find_rasa_python, plan_start, prepare, stop
+from haechi.start import Plan, find_rasa_python, plan_start, prepare, stop
 from haechi.supervisor import PROJECT
 from llm_service.masked import RawText
 from llm_service.masking.masker import build_masker
@@ -57,7 +58,7 @@ async def _through_own_rasa(settings: PlatformSettings) -> AsyncIterator[Classif
         raise CommandFailed("rasa_missing", "Rasa needs Python 3.10; see `haechi doctor`")
     ensure_secrets(settings.home)
     own = settings.model_copy(update={"rasa_port": _free_port()})
-    plan = plan_start(own)
+    plan = _rasa_alone(plan_start(own))
     prepare(plan, lambda _step: None)
     masker = build_masker()
     rasa = RasaClient(f"http://127.0.0.1:{own.rasa_port}", read_secret(settings.home, "haechi_rasa_token"))
@@ -80,6 +81,11 @@ async def _through_own_rasa(settings: PlatformSettings) -> AsyncIterator[Classif
     finally:
         await rasa.close()
         stop(process)
+
+
+def _rasa_alone(plan: Plan) -> Plan:
+    """Rasa without the other processes; there is no Redis then, so its conversations stay in memory."""
+    return replace(plan, processes=("rasa",), environment={**plan.environment, "HAECHI_RASA_TRACKER_URL": ""})
 
 
 async def _wait_until_ready(rasa: RasaClient, process: "subprocess.Popen[bytes]") -> None:

@@ -29,6 +29,8 @@ from llm_service.client import ServiceError
 POLL_SECONDS = 0.1
 STAGES = ("mask", "route", "retrieve", "answer")
 STOP_SECONDS = 15.0
+STREAMS_DATABASE = 0
+TRACKER_DATABASE = 1  # Rasa's conversations, apart from our keys
 FIRST_QUESTION = "고객 가족이 와서 거래내역을 달라는데 줘도 되나요?"
 
 
@@ -131,11 +133,12 @@ def find_rasa_python(settings: PlatformSettings) -> str | None:
 
 
 def _environment(settings: PlatformSettings, home: Path, rasa_python: str | None) -> dict[str, str]:
-    password = read_secret(home, "haechi_redis_password")
+    redis_url = f"redis://:{read_secret(home, 'haechi_redis_password')}@127.0.0.1:{settings.redis_port}"
     given = dict(os.environ)
     given.update(
         HAECHI_HOME=str(home),
-        HAECHI_REDIS_URL=f"redis://:{password}@127.0.0.1:{settings.redis_port}/0",
+        HAECHI_REDIS_URL=f"{redis_url}/{STREAMS_DATABASE}",
+        HAECHI_RASA_TRACKER_URL=f"{redis_url}/{TRACKER_DATABASE}",
         HAECHI_LLM_SERVICE_URL=settings.llm_service_url,
         HAECHI_RASA_URL=f"http://127.0.0.1:{settings.rasa_port}" if rasa_python else "",
         HAECHI_ACTIONS_URL=f"http://127.0.0.1:{settings.actions_port}/actions",

@@ -8,10 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis
 
+from haechi.secrets import read_secret
+from haechi.start import TRACKER_DATABASE
 from tests.journeys.conftest import PROJECT, START_SECONDS, RunningPlatform, platform_environment, wait_for_line
 
 UP = [sys.executable, "-m", "haechi.cli", "up"]
+TRACKER_SECONDS = 1800  # record_exp in bot/rasa/endpoints.redis.yml
 
 
 def processes_of(home: Path) -> list[str]:
@@ -95,3 +99,14 @@ def test_a_second_platform_on_the_same_ports_is_refused_with_what_to_do(
     )
     assert second.returncode == 1
     assert "haechi status" in second.stderr
+
+
+def test_rasa_forgets_a_conversation_after_half_an_hour(running_platform: RunningPlatform) -> None:
+    asked = running_platform.haechi("ask", "안녕하세요", "--json")
+    assert asked.returncode == 0, asked.stderr
+    password = read_secret(running_platform.home, "haechi_redis_password")
+    port = int(running_platform.environment["HAECHI_REDIS_PORT"])
+    with redis.Redis("127.0.0.1", port, db=TRACKER_DATABASE, password=password, decode_responses=True) as conversations:
+        kept = list(conversations.scan_iter("haechi:tracker:*"))
+        assert kept
+        assert all(0 < conversations.ttl(key) <= TRACKER_SECONDS for key in kept)
