@@ -1,5 +1,6 @@
 """The `haechi` command: one Typer app whose commands come from the entry-point group `haechi.commands`."""
 
+import os
 import sys
 from importlib.metadata import entry_points
 
@@ -20,6 +21,7 @@ def build_app() -> typer.Typer:
 
 
 def main() -> None:
+    os.umask(0o077)  # what this process and its children write is for their user alone
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     build_app()()

@@ -13,6 +13,7 @@ from llm_service.settings import Settings, load_settings
 
 RASA_PROBE_SECONDS = 60
 FREE_DISK_BYTES = 2_000_000_000
+OPEN_TO_OTHERS = 0o077  # the permission bits of a file's group and of everybody else
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ def _secrets(home: Path) -> Finding:
     directory = home / "secrets"
     if not directory.is_dir():
         return Finding("secrets", "stand-in", "none yet; the first start makes them for this machine only")
-    open_to_others = [path.name for path in directory.iterdir() if path.stat().st_mode & 0o077]
+    if home.stat().st_mode & OPEN_TO_OTHERS:
+        return Finding("secrets", "missing", f"{home} is open to other users; run `chmod 700` on it")
+    open_to_others = [path.name for path in directory.iterdir() if path.stat().st_mode & OPEN_TO_OTHERS]
     if open_to_others:
         return Finding("secrets", "missing", f"readable by others: {', '.join(open_to_others)}; run chmod 600 on them")
     return Finding("secrets", "stand-in", "made by the first start; production brings its own")

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 from bot.gateway.client import GatewayError
-
 from bot.gateway.rasa import RasaClient, RasaUnusable
 from haechi.batch import CommandFailed
 from haechi.connection import is_listening, running_platform

@@ -57,6 +57,7 @@ def write_configuration(settings: PlatformSettings) -> Path:
 
 
 def main() -> None:
+    os.umask(0o077)  # what this process writes is for its user alone
     settings = PlatformSettings()
     program = redis_program()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file is the whole memory

@@ -29,10 +29,14 @@ SECRET_NAMES = tuple(_MAKERS)
 
 
 def ensure_secrets(home: Path) -> Path:
-    """The secrets directory of `home`, with every secret in it; existing ones are left as they are."""
+    """The secrets directory of `home`, with every secret in it; existing ones are left as they are.
+
+    Both directories are closed to every other user of the machine.
+    """
     directory = home / "secrets"
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    directory.chmod(0o700)
+    for private in (home, directory):
+        private.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.chmod(0o700)
     for name, make in _MAKERS.items():
         path = directory / name
         if not path.exists():

@@ -21,6 +21,7 @@ PR_SET_PDEATHSIG = 1  # prctl(2): the signal this process gets when its parent d
 def supervise(names: list[str], log: Path) -> int:
     """Run the named processes until one ends; returns its exit status (130 and 143 after SIGINT and SIGTERM)."""
     end_with_the_parent()
+    os.umask(0o077)  # what this process and its children write is for their user alone
     processes = parse_procfile((PROJECT / "Procfile").read_text(encoding="utf-8")).processes
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as output:

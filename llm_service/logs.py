@@ -6,6 +6,7 @@ which prints the class of an exception and where it was raised, never its messag
 
 import faulthandler
 import logging
+import os
 import resource
 import sys
 import threading
@@ -71,7 +72,9 @@ def leave_no_text_behind() -> None:
 
     For the beginning of `main`: the interpreter would print messages of uncaught exceptions, and a core file is the
     whole memory. A kernel that pipes core files to a program ignores the limit (core(5)); that is the host's setting.
+    Files that hold text on purpose, the records say, are for the process's user alone.
     """
+    os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     faulthandler.disable()
     log = get_logger(__name__)

@@ -6,6 +6,7 @@ in the code, the level and the class of the exception are written; the message i
 
 import json
 import logging
+import os
 import re
 import resource
 import sys
@@ -38,8 +39,10 @@ class PlaceOnlyFormatter(logging.Formatter):
 def configure_logs() -> None:
     """Take over logging, structlog and uncaught warnings for this process. Level INFO, to standard output.
 
-    The process leaves no core file either: that would be its whole memory, conversations included.
+    The process leaves no core file either: that would be its whole memory, conversations included. What it writes is
+    for its user alone.
     """
+    os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(PlaceOnlyFormatter())

@@ -1,5 +1,6 @@
 """Brings the database to the newest schema with Alembic; the migrations are the only way the schema changes."""
 
+import os
 from pathlib import Path
 
 from alembic import command
@@ -46,6 +47,7 @@ def _configuration() -> Config:
 
 def main() -> None:
     """`python -m llm_service.store.migrate`: upgrade the database of the settings."""
+    os.umask(0o077)  # the SQLite file is for its user alone
     settings = load_settings()
     configure_logging("migrate", settings.log_level)
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)

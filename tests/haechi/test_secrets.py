@@ -1,10 +1,13 @@
 """The secrets of one machine: made once, private, kept."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from haechi import redis_server
+from haechi.doctor import _secrets
 from haechi.redis_server import RedisMissing, redis_program, write_configuration
 from haechi.secrets import SECRET_NAMES, ensure_secrets, read_secret
 from haechi.settings import PlatformSettings
@@ -19,6 +22,30 @@ def test_secrets_are_made_once_and_only_their_owner_can_read_them(tmp_path: Path
     assert all(len(value) >= 32 for value in first.values())
     assert directory.stat().st_mode & 0o077 == 0
     assert all(path.stat().st_mode & 0o077 == 0 for path in directory.iterdir())
+
+
+@pytest.fixture
+def loose_umask() -> Iterator[None]:
+    before = os.umask(0o000)
+    yield
+    os.umask(before)
+
+
+def test_the_home_directory_is_closed_to_others_even_where_it_was_open(tmp_path: Path, loose_umask: None) -> None:
+    home = tmp_path / "home"
+    ensure_secrets(home)
+    assert home.stat().st_mode & 0o077 == 0
+    home.chmod(0o755)
+    ensure_secrets(home)
+    assert home.stat().st_mode & 0o077 == 0
+
+
+def test_the_doctor_names_a_home_directory_that_others_can_read(tmp_path: Path) -> None:
+    ensure_secrets(tmp_path)
+    assert _secrets(tmp_path).state == "stand-in"
+    tmp_path.chmod(0o755)
+    assert _secrets(tmp_path).state == "missing"
+    assert "chmod 700" in _secrets(tmp_path).meaning
 
 
 def test_the_redis_configuration_is_private_and_listens_on_loopback_only(tmp_path: Path) -> None:

@@ -101,6 +101,13 @@ def test_a_second_platform_on_the_same_ports_is_refused_with_what_to_do(
     assert "haechi status" in second.stderr
 
 
+def test_no_file_of_the_platform_is_open_to_other_users(running_platform: RunningPlatform) -> None:
+    home = running_platform.home
+    kept = [home, *home.rglob("*")]
+    assert home / "haechi.db" in kept
+    assert [path.name for path in kept if path.stat().st_mode & 0o077] == []
+
+
 def test_rasa_forgets_a_conversation_after_half_an_hour(running_platform: RunningPlatform) -> None:
     asked = running_platform.haechi("ask", "안녕하세요", "--json")
     assert asked.returncode == 0, asked.stderr
