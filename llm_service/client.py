@@ -116,6 +116,8 @@ class Source:
 class StreamEvent:
     """One server-sent event of an answer. `id` grows by one from 1 and can be handed back as Last-Event-ID.
 
+    An `error` that repeats the last id (0 at the start) ends the stream and not the answer: its reader may come back.
+
     data: sources {"sources": [Source]}, notice {"code", "text"}, token {"text"},
     done {"turn_id", "state", "refused", "engine", "timings" (milliseconds by stage)}, error {"code", "message"}.
     """

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
-from redis.asyncio import Redis
 
 from llm_service.answering.audit_desk import AuditDesk
 from llm_service.answering.document_desk import DocumentDesk
@@ -190,7 +189,7 @@ def _engine(analysers: Analysers) -> Engine:
 def _answer_log(settings: Settings) -> AnswerLog:
     url = settings.redis_url.get_secret_value()
     if url:
-        return RedisAnswerLog(Redis.from_url(url), settings.answer_log_seconds)
+        return RedisAnswerLog(url, settings.answer_log_seconds, settings.stream_heartbeat_seconds)
     return MemoryAnswerLog(settings.answer_log_seconds)
 
 

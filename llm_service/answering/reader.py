@@ -4,7 +4,8 @@ A reader who leaves ends nothing, and a reader who comes back generates nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from functools import partial
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from sqlalchemy.orm import Session
 from llm_service.answering.stream import ENDING_EVENTS, AnswerLog
 from llm_service.answering.views import done_data, wire_sources
 from llm_service.client import EventName, Locale, StreamEvent
+from llm_service.errors import Unavailable
+from llm_service.logs import get_logger
 from llm_service.store import conversations
 from llm_service.store.conversations import FINISHED_STATES
 from llm_service.store.models import Turn
@@ -22,6 +25,7 @@ from llm_service.texts import sentence
 # The record of an ended answer is written a moment before its last event.
 LAST_EVENT_SECONDS: Final = 1.0
 RESTATED: Final = "answer_restated"
+LOG = get_logger(__name__)
 
 
 class AnswerReader:
@@ -35,19 +39,33 @@ class AnswerReader:
         self._heartbeat_seconds = heartbeat_seconds
         self._longest_seconds = longest_seconds
 
-    async def open(self, turn_id: str, conversation_id: str, after: int) -> AsyncIterator[StreamEvent | None]:
+    async def open(self, turn_id: str, conversation_id: str, after: int) -> AsyncGenerator[StreamEvent | None, None]:
         """Events after the given number until `done` or `error`; None means that nothing has happened for a heartbeat.
 
-        Raises `NotFound` (turn_not_found) before anything is streamed. Where the log is gone, the answer is told again
-        from its beginning, out of the records, under numbers that follow `after`; the notice `answer_restated` says so
-        to a reader who has seen a part of it.
-        """
-        await self._transactions.read(
-            partial(conversations.owned_turn, turn_id=turn_id, conversation_id=conversation_id)
-        )
-        return self._follow(turn_id, after)
+        Raises `NotFound` (turn_not_found) and `Unavailable` before anything is streamed. What cannot be reached later
+        ends the stream with an `error` under the last number told, so that its reader may come back and miss nothing.
 
-    async def _follow(self, turn_id: str, after: int) -> AsyncIterator[StreamEvent | None]:
+        Where the log has expired, the answer is told again from its beginning, out of the records, under numbers that
+        follow `after`; the notice `answer_restated` says so to a reader who has seen a part of it.
+        """
+        locale = await self._transactions.read(partial(_locale_of, turn_id=turn_id, conversation_id=conversation_id))
+        await self._log.ping()
+        return self._while_reachable(turn_id, after, locale)
+
+    async def _while_reachable(
+        self, turn_id: str, after: int, locale: Locale
+    ) -> AsyncGenerator[StreamEvent | None, None]:
+        try:
+            async with aclosing(self._follow(turn_id, after)) as followed:
+                async for event in followed:
+                    yield event
+                    after = after if event is None else event.id
+        except Unavailable as error:
+            # The status of the response is on its way already; an exception would only tear the stream.
+            LOG.warning("stream ended early", turn_id=turn_id, code=error.code, exc_info=error)
+            yield StreamEvent(after, "error", {"code": error.code, "message": sentence(error.code, locale)})
+
+    async def _follow(self, turn_id: str, after: int) -> AsyncGenerator[StreamEvent | None, None]:
         deadline = asyncio.get_running_loop().time() + self._longest_seconds
         wait_seconds = 0.0
         while asyncio.get_running_loop().time() < deadline:
@@ -75,6 +93,11 @@ class AnswerReader:
         if log_is_alive and (late := await self._log.read(turn_id, after, LAST_EVENT_SECONDS)):
             return late
         return [StreamEvent(after + place, name, data) for place, (name, data) in enumerate(told, start=1)]
+
+
+def _locale_of(session: Session, turn_id: str, conversation_id: str) -> Locale:
+    locale: Locale = conversations.owned_turn(session, turn_id, conversation_id).conversation.locale  # type: ignore[assignment]
+    return locale
 
 
 def _told_again(session: Session, turn_id: str, to_a_returning_reader: bool) -> list[tuple[EventName, dict[str, Any]]]:

@@ -12,12 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff, NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from llm_service.client import EventName, StreamEvent
 from llm_service.errors import Unavailable
 
 ENDING_EVENTS: Final[frozenset[str]] = frozenset({"done", "error"})
+CONNECT_TIMEOUT_SECONDS: Final = 1.0
+REPLY_TIMEOUT_SECONDS: Final = 2.0
+# How much later than promised the end of a wait may arrive before Redis counts as hanging.
+WAIT_MARGIN_SECONDS: Final = 5.0
+RECONNECT_AFTER_SECONDS: Final = 0.1
 
 
 class AnswerLog(Protocol):
@@ -118,13 +126,18 @@ return number
 class RedisAnswerLog:
     """Keeps events in one Redis stream a turn, which expires by itself; entry n has the id `n-0`.
 
-    A waiting reader holds one connection in XREAD BLOCK (https://redis.io/docs/latest/commands/xread/).
+    A waiting reader holds one connection in XREAD BLOCK (https://redis.io/docs/latest/commands/xread/), at most
+    `longest_wait_seconds` at a time; everything else is answered within seconds or counts as unavailable.
     """
 
-    def __init__(self, redis: "Redis", kept_seconds: int) -> None:
-        self._redis = redis
+    def __init__(self, url: str, kept_seconds: int, longest_wait_seconds: float) -> None:
+        # Nothing is sent twice: an append whose reply was lost may have been written.
+        self._redis = _client(url, REPLY_TIMEOUT_SECONDS, Retry(NoBackoff(), 0))
+        reconnects = Retry(ConstantBackoff(RECONNECT_AFTER_SECONDS), 1, supported_errors=(RedisConnectionError,))
+        self._waiting = _client(url, longest_wait_seconds + WAIT_MARGIN_SECONDS, reconnects)
         self._kept_seconds = kept_seconds
-        self._append = redis.register_script(APPEND_SCRIPT)
+        self._longest_wait_seconds = longest_wait_seconds
+        self._append = self._redis.register_script(APPEND_SCRIPT)
 
     async def append(self, turn_id: str, event: EventName, data: Mapping[str, Any]) -> int | None:
         arguments: list[str | int] = [event, json.dumps(data, ensure_ascii=False), self._kept_seconds]
@@ -133,10 +146,12 @@ class RedisAnswerLog:
     async def read(self, turn_id: str, after: int, wait_seconds: float) -> list[StreamEvent]:
         stream: dict[Any, Any] = {_key(turn_id): f"{after}-0"}
         reply = await _reached(self._redis.xread(stream))
-        if not reply:
+        if not reply and await self.finished(turn_id):
             # The end may have been written just now: behind it nothing comes, so it is read without waiting.
-            wait = None if await self.finished(turn_id) else max(1, round(wait_seconds * 1000))
-            reply = await _reached(self._redis.xread(stream, block=wait))
+            reply = await _reached(self._redis.xread(stream))
+        elif not reply:
+            wait_milliseconds = max(1, round(min(wait_seconds, self._longest_wait_seconds) * 1000))
+            reply = await _reached(self._waiting.xread(stream, block=wait_milliseconds))
         return [_event_of(*entry) for _name, entries in reply for entry in entries]
 
     async def finished(self, turn_id: str) -> bool:
@@ -148,6 +163,13 @@ class RedisAnswerLog:
 
     async def close(self) -> None:
         await self._redis.aclose()
+        await self._waiting.aclose()
+
+
+def _client(url: str, reply_timeout_seconds: float, retry: Retry) -> "Redis":
+    return Redis.from_url(
+        url, socket_connect_timeout=CONNECT_TIMEOUT_SECONDS, socket_timeout=reply_timeout_seconds, retry=retry
+    )
 
 
 def _key(turn_id: str) -> str:

@@ -1,7 +1,8 @@
 """The events of an answer as server-sent events (WHATWG HTML): numbered, resumable, with heartbeats."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header
@@ -23,15 +24,16 @@ LastEventId = Annotated[int, Header(alias="Last-Event-ID", ge=0)]
 async def events(
     turn_id: str, parts: ServiceParts, conversation_id: ConversationId, last_event_id: LastEventId = 0
 ) -> StreamingResponse:
-    """Events after `Last-Event-ID` until `done` or `error`. Leaving the stream stops nothing."""
+    """Events after `Last-Event-ID` until `done` or `error`; 503 if they cannot be had. Leaving stops nothing."""
     followed = await parts.reader.open(turn_id, conversation_id, last_event_id)
     return StreamingResponse(_encoded(followed, parts.metrics), media_type="text/event-stream", headers=STREAM_HEADERS)
 
 
-async def _encoded(followed: AsyncIterator[StreamEvent | None], metrics: Metrics) -> AsyncIterator[str]:
+async def _encoded(followed: AsyncGenerator[StreamEvent | None, None], metrics: Metrics) -> AsyncIterator[str]:
     with metrics.open_streams.track_inprogress():
-        async for event in followed:
-            yield HEARTBEAT if event is None else encode_event(event)
+        async with aclosing(followed):
+            async for event in followed:
+                yield HEARTBEAT if event is None else encode_event(event)
 
 
 def encode_event(event: StreamEvent) -> str:

@@ -20,7 +20,7 @@ async def log(request: pytest.FixtureRequest) -> AsyncIterator[AnswerLog]:
     if request.param == "memory":
         made = MemoryAnswerLog(KEPT_SECONDS)
     else:
-        made = RedisAnswerLog(Redis.from_url(request.getfixturevalue("redis_url")), KEPT_SECONDS)
+        made = RedisAnswerLog(request.getfixturevalue("redis_url"), KEPT_SECONDS, LONG_SECONDS)
     yield made
     await made.close()
 
@@ -105,7 +105,7 @@ async def test_the_log_in_memory_forgets_after_its_time() -> None:
 
 
 async def test_the_log_in_redis_expires_by_itself(redis_url: str) -> None:
-    log = RedisAnswerLog(Redis.from_url(redis_url), KEPT_SECONDS)
+    log = RedisAnswerLog(redis_url, KEPT_SECONDS, LONG_SECONDS)
     await log.append("turn", "token", {"text": "a"})
     async with Redis.from_url(redis_url) as redis:
         keys = await redis.keys("*")

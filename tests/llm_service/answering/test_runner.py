@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
-from redis.asyncio import Redis
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
@@ -120,7 +119,7 @@ async def log(request: pytest.FixtureRequest) -> AsyncIterator[AnswerLog]:
     if request.param == "memory":
         made = MemoryAnswerLog(60)
     else:
-        made = RedisAnswerLog(Redis.from_url(request.getfixturevalue("redis_url")), 60)
+        made = RedisAnswerLog(request.getfixturevalue("redis_url"), 60, 20)
     yield made
     await made.close()
 
