@@ -10,8 +10,9 @@ from typing import Final
 CITATION: Final = re.compile(r"\[(\d{1,3}(?:\s?,\s?\d{1,3}){0,9})\]")
 
 # After the marks: the full stop some writers put there, then blanks. One more character proves that it is over.
-_CITED_END: Final = re.compile(r"(?:\[\d{1,3}(?:\s?,\s?\d{1,3}){0,9}\][ \t]?)+[.。]?\s*(?=[^\s\[.。])")
-_PARAGRAPH_END: Final = re.compile(r"\n\s*\n\s*(?=\S)")
+# Every repetition is bounded, because a language model may repeat itself for ever: of a longer run the end is found.
+_CITED_END: Final = re.compile(r"(?:\[\d{1,3}(?:\s?,\s?\d{1,3}){0,9}\][ \t]?){1,8}[.。]?\s{0,48}(?=[^\s\[.。])")
+_PARAGRAPH_END: Final = re.compile(r"\n[^\S\n]{0,48}\n\s{0,48}(?=\S)")
 _OPEN_CITATION_CHARACTERS: Final = 48
 
 
@@ -43,5 +44,7 @@ class Segmenter:
 
 
 def _first_end(text: str, start: int) -> int | None:
-    ends = [found.end() for form in (_CITED_END, _PARAGRAPH_END) if (found := form.search(text, start))]
-    return min(ends) if ends else None
+    paragraph = _PARAGRAPH_END.search(text, start)
+    cited = _CITED_END.search(text, start, paragraph.end() if paragraph else len(text))
+    first = cited or paragraph
+    return first.end() if first else None

@@ -7,9 +7,11 @@ import re
 import unicodedata
 
 _SEPARATOR = r"[\s.\-–—·/]?"
+# People put blanks around a hyphen. The number is bounded: a search may not take longer than the text is long.
+_SEPARATORS = r"[\s.\-–—·/]{0,5}"
 _SHAPES = (
     # Resident or foreigner registration number: a date, then a digit 1-8 and six more.
-    re.compile(rf"(?<!\d)\d{{2}}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\s*{_SEPARATOR}\s*[1-8]\d{{6}}(?!\d)"),
+    re.compile(rf"(?<!\d)\d{{2}}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]){_SEPARATORS}[1-8]\d{{6}}(?!\d)"),
     # Payment card: sixteen digits in fours, or fifteen as American Express groups them.
     re.compile(rf"(?<!\d)\d{{4}}(?:{_SEPARATOR}\d{{4}}){{3}}(?!\d)"),
     re.compile(rf"(?<!\d)3[47]\d{{2}}{_SEPARATOR}\d{{6}}{_SEPARATOR}\d{{5}}(?!\d)"),

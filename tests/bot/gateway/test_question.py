@@ -1,13 +1,17 @@
 """What is let in as a question, as a table: text → the code it is declined with, or none."""
 
+import re
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.gateway.errors import Declined
-from bot.gateway.question import check_question
+from bot.gateway.question import COMMAND, MARKUP, STATEMENT, check_question
 
 MAXIMUM_CHARACTERS = 4000
+LONGEST_SEARCH_SECONDS = 0.05
 
 DECLINED = [
     ("", "text_empty"),
@@ -32,6 +36,8 @@ DECLINED = [
     ("1' OR '1'='1", "text_is_statement"),
     ("x UNION ALL SELECT password FROM users", "text_is_statement"),
     ("select * from accounts where 1=1", "text_is_statement"),
+    ("select name, number\n  from accounts;", "text_is_statement"),
+    ("SELECT a.b FROM c; select *from accounts --", "text_is_statement"),
     ("DELETE FROM feedback;", "text_is_statement"),
     ("insert into turns values (1)", "text_is_statement"),
     ("update accounts set balance = 0", "text_is_statement"),
@@ -65,6 +71,34 @@ def test_what_is_no_question_is_declined_with_its_code(text: str, code: str) -> 
 @pytest.mark.parametrize("text", LET_IN)
 def test_a_question_is_let_in(text: str) -> None:
     check_question(text, MAXIMUM_CHARACTERS)
+
+
+REPEATED = [
+    *(" ", "\n", "'", "' ", "/", "<", "<a", "<a ", "</a ", "<!-", "a,", "1 ", "1' "),
+    *("select ", "select * ", "select from ", "select a from ", "drop table ", "union ", "union all "),
+    *("insert into a ", "delete from a ", "update a ", "update a set a ", "' or ", "' or 1 "),
+]
+BEGUN = [
+    "",
+    "select",
+    "select a from",
+    "select a from a",
+    "union",
+    "union all",
+    "' or",
+    "delete from a",
+    "update a set a",
+]
+
+
+@pytest.mark.parametrize("pattern", [COMMAND, MARKUP, STATEMENT], ids=["command", "markup", "statement"])
+@pytest.mark.parametrize("repeated", REPEATED)
+def test_no_text_holds_a_rule_up(pattern: re.Pattern[str], repeated: str) -> None:
+    for begun in BEGUN:
+        text = (begun + repeated * MAXIMUM_CHARACTERS)[: MAXIMUM_CHARACTERS - 1] + "!"
+        started = time.process_time()
+        pattern.search(text)
+        assert time.process_time() - started < LONGEST_SEARCH_SECONDS, begun
 
 
 @given(st.text(max_size=300))

@@ -1,13 +1,18 @@
 """What the second line behind the masker refuses, and what it lets through."""
 
+import time
+
 import pytest
 
 from bot.rasa.channel.masked_shape import looks_unmasked
+
+LONGEST_CHECK_SECONDS = 0.05
 
 UNMASKED = [
     "제 주민번호는 900101-1234567이에요",
     "9001011234567 조회",
     "900101 - 1234567",
+    "900101  -  1234567",
     "900101-5234567 외국인등록번호",
     "９００１０１－１２３４５６７",
     "9\u200b00101-1234567",
@@ -43,3 +48,11 @@ def test_the_shape_of_a_persons_number_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", MASKED)
 def test_masked_text_amounts_and_dates_pass(text: str) -> None:
     assert not looks_unmasked(text)
+
+
+@pytest.mark.parametrize("repeated", [" ", "- ", "9", "900101", "900101 ", "900101 - ", "1234 ", "010 ", "+82 ", "02-"])
+def test_no_text_holds_the_check_up(repeated: str) -> None:
+    for begun in ("", "900101", "4111", "010"):
+        started = time.process_time()
+        looks_unmasked((begun + repeated * 4000)[:4000])
+        assert time.process_time() - started < LONGEST_CHECK_SECONDS, begun

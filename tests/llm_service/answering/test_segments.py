@@ -1,10 +1,14 @@
 """A streamed answer falls into the same checkable pieces however it was cut on its way."""
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_service.answering.segments import Segmenter
+
+LONGEST_CUTTING_SECONDS = 0.05
 
 
 def segments(*pieces: str) -> list[str]:
@@ -34,6 +38,15 @@ def test_a_segment_is_handed_out_as_soon_as_it_is_certain_to_be_over() -> None:
     segmenter = Segmenter()
     assert list(segmenter.feed("한도는 1억원입니다. [1]")) == []
     assert list(segmenter.feed(" 기")) == ["한도는 1억원입니다. [1] "]
+
+
+@pytest.mark.parametrize("repeated", ["[1]", "[1] ", "[1, 2]", "[", "[1", "\n", "\n ", " ", "[1]\n\n", "[1]. "])
+@pytest.mark.parametrize("end", ["", "가"])
+def test_no_answer_holds_the_cutting_up(repeated: str, end: str) -> None:
+    answer = (repeated * 4000)[:4000] + end
+    started = time.process_time()
+    assert "".join(segments(answer)) == answer
+    assert time.process_time() - started < LONGEST_CUTTING_SECONDS
 
 
 ANSWERS = st.lists(
