@@ -20,12 +20,14 @@ from typing import Annotated, Any, cast
 import typer
 
 from bot.gateway.client import GatewayError
-from haechi.batch import CommandFailed, answer_lines, text_field
+from haechi.batch import CommandFailed, answer_lines, text_field, whole_number
 from haechi.commands.explain import explain, release
 from haechi.connection import Platform, platform
 from haechi.intents import intents
 from haechi.settings import PlatformSettings
 from llm_service.client import Audience, ServiceError
+
+MAXIMUM_RESULTS = 50  # what llm_service returns at most
 
 Reply = dict[str, Any]
 Ask = Callable[[Platform, Reply], Awaitable[Reply]]
@@ -118,7 +120,7 @@ async def search_one(found: Platform, request: Reply) -> Reply:
     result = await found.llm_service.search(
         text_field(request, "question"),
         audience_of(request),
-        int(request.get("k") or 5),
+        whole_number(request, "k", default=5, smallest=1, largest=MAXIMUM_RESULTS),
         day_of(request),
         groups_of(request),
     )

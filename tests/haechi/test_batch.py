@@ -4,19 +4,21 @@ import io
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haechi.batch import CommandFailed, answer_lines, text_field
+from haechi.batch import CommandFailed, answer_lines, text_field, whole_number
 
 
 async def echo(request: dict[str, Any]) -> dict[str, Any]:
     return {"id": request.get("id"), "length": len(text_field(request, "text"))}
 
 
-async def answers(lines: str) -> tuple[int, list[dict[str, Any]]]:
+async def answers(lines: str | bytes) -> tuple[int, list[dict[str, Any]]]:
     output = io.StringIO()
-    failed = await answer_lines(echo, io.StringIO(lines), output)
+    written = lines.encode() if isinstance(lines, str) else lines
+    failed = await answer_lines(echo, io.BytesIO(written), output)
     return failed, [json.loads(line) for line in output.getvalue().splitlines()]
 
 
@@ -40,5 +42,34 @@ async def test_a_refused_request_keeps_its_code() -> None:
         raise CommandFailed("text_empty", "say something")
 
     output = io.StringIO()
-    assert await answer_lines(refuse, io.StringIO("{}\n"), output) == 1
+    assert await answer_lines(refuse, io.BytesIO(b"{}\n"), output) == 1
     assert json.loads(output.getvalue()) == {"error": {"code": "text_empty", "message": "say something"}}
+
+
+async def test_bytes_that_are_no_utf_8_cost_their_own_line_only() -> None:
+    failed, replies = await answers(b'{"text": "\xff"}\n{"id": 1, "text": "ok"}\n')
+    assert failed == 1
+    assert replies == [{"error": {"code": "bad_line", "message": "line 1: not UTF-8"}}, {"id": 1, "length": 2}]
+
+
+async def test_half_a_surrogate_pair_is_no_text_and_the_rest_goes_on() -> None:
+    failed, replies = await answers('{"text": "\\ud800"}\n{"id": "\\ud800", "text": "ok"}\n{"id": 1, "text": "ok"}\n')
+    assert failed == 2
+    assert [reply.get("error", {}).get("code") for reply in replies] == ["text_unreadable", "text_unreadable", None]
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [({}, 5), ({"k": None}, 5), ({"k": 1}, 1), ({"k": 50}, 50), ({"k": "3"}, 3)],
+    ids=str,
+)
+def test_a_whole_number_is_read_and_its_absence_is_the_default(given: dict[str, Any], read: int) -> None:
+    assert whole_number(given, "k", default=5, smallest=1, largest=50) == read
+
+
+@pytest.mark.parametrize("value", [0, -1, 51, "a", 1.5, True, [], "", "٣x"], ids=repr)
+def test_anything_else_than_a_number_within_its_limits_is_refused_by_name(value: object) -> None:
+    with pytest.raises(CommandFailed) as refused:
+        whole_number({"k": value}, "k", default=5, smallest=1, largest=50)
+    assert refused.value.code == "k_invalid"
+    assert "1 to 50" in refused.value.message

@@ -9,7 +9,7 @@ from tests.journeys.conftest import PROJECT, RunningPlatform, platform_environme
 
 
 def lines_of(*objects: dict[str, object]) -> str:
-    return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects)
+    return "".join(json.dumps(one) + "\n" for one in objects)
 
 
 def answers_of(done: "subprocess.CompletedProcess[str]") -> list[dict[str, object]]:
@@ -62,6 +62,17 @@ def test_a_line_that_is_no_json_gets_an_error_in_its_place_without_its_text(runn
     assert bad["error"]["code"] == "bad_line"  # type: ignore[index]
     assert "900101" not in done.stdout + done.stderr
     assert good == {"masked": "안녕하세요"}
+
+
+def test_a_line_that_asks_nonsense_costs_no_other_line(running_platform: RunningPlatform) -> None:
+    asked = {"question": "타행 송금 수수료", "k": 1}
+    done = running_platform.haechi(
+        "search", "--jsonl", lines=lines_of({**asked, "k": "a"}, {**asked, "k": 0}, {**asked, "id": "\ud800"}, asked)
+    )
+    *refused, answered = answers_of(done)
+    assert [one["error"]["code"] for one in refused] == ["k_invalid", "k_invalid", "text_unreadable"]  # type: ignore[index]
+    assert len(answered["results"]) == 1  # type: ignore[arg-type]
+    assert "Traceback" not in done.stderr
 
 
 def test_status_says_what_runs(running_platform: RunningPlatform) -> None:
