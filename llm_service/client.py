@@ -408,6 +408,14 @@ class LlmServiceClient:
         }
         return str((await self._call("POST", "/v1/feedback", body, conversation_id))["feedback_id"])
 
+    async def judge_last_answer(self, conversation_id: str, event_id: str, verdict: Verdict) -> str:
+        """Store a verdict on the conversation's last answer from documents and return the feedback's id.
+
+        `ServiceError` answer_not_found (404): there is none; turn_not_finished (409): it is still being written.
+        """
+        body = {"event_id": event_id, "verdict": verdict}
+        return str((await self._call("POST", "/v1/feedback", body, conversation_id))["feedback_id"])
+
     async def search(
         self,
         question: str,

@@ -5,7 +5,6 @@ HTTP, no channel and no rule of Korean.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -18,11 +17,20 @@ from bot.gateway.metrics import Metrics
 from bot.gateway.routing import Router
 from bot.gateway.sessions import OwnedTurn
 from bot.gateway.texts import error_body, sentence
-from llm_service.client import AcceptedTurn, ConversationKey, LlmServiceClient, Locale, Route, ServiceError, StreamEvent
+from llm_service.client import (
+    AcceptedTurn,
+    ConversationKey,
+    LlmServiceClient,
+    Locale,
+    Route,
+    ServiceError,
+    StreamEvent,
+    Verdict,
+)
 
 TURN_EVENT_ID = 0
 REPLY_ENGINE = "rules"
-REMEMBERED_CONVERSATIONS = 10_000
+REPLY_BY_REFUSED_VERDICT = {"answer_not_found": "nothing_to_judge", "turn_not_finished": "not_finished"}
 ChatEventName = Literal["turn", "sources", "notice", "token", "done", "error"]
 
 
@@ -71,7 +79,6 @@ class ChatTurns:
         self._router = router
         self._queue = queue
         self._metrics = metrics
-        self._last_answers: OrderedDict[str, str] = OrderedDict()
 
     async def open(self, question: Question) -> OpenTurn:
         """Accept, route and dispatch one question. The same event id again is the same turn: it only streams again."""
@@ -108,14 +115,15 @@ class ChatTurns:
         self, question: Question, accepted: AcceptedTurn, decision: Decision, started: float
     ) -> OpenTurn:
         await self._llm_service.start_answer(accepted.turn_id, accepted.conversation_id, decision.route, question.as_of)
-        self._remember_answer(accepted)
         return _opened(question, accepted, started, decision, follow_up="\n\n".join(decision.replies))
 
     async def _reply(self, question: Question, accepted: AcceptedTurn, decision: Decision, started: float) -> OpenTurn:
-        text = "\n\n".join(decision.replies) or _ticket_reply(decision, question.conversation.locale)
-        await self._llm_service.store_reply(accepted.turn_id, accepted.conversation_id, decision.route, text)
+        locale = question.conversation.locale
+        said = [*decision.replies]
         if decision.verdict:
-            await self._pass_on_typed_feedback(accepted, decision)
+            said.insert(0, sentence("replies", await self._judge(accepted, decision.verdict), locale))
+        text = "\n\n".join(said) or sentence("replies", "handoff", locale)
+        await self._llm_service.store_reply(accepted.turn_id, accepted.conversation_id, decision.route, text)
         return _opened(question, accepted, started, decision, reply=text)
 
     async def _reopen(self, question: Question, accepted: AcceptedTurn, started: float) -> OpenTurn:
@@ -140,19 +148,15 @@ class ChatTurns:
         if failure:
             yield ChatEvent(seen, "error", error_body(failure))
 
-    def _remember_answer(self, accepted: AcceptedTurn) -> None:
-        self._last_answers[accepted.conversation_id] = accepted.turn_id
-        self._last_answers.move_to_end(accepted.conversation_id)
-        if len(self._last_answers) > REMEMBERED_CONVERSATIONS:
-            self._last_answers.popitem(last=False)
-
-    async def _pass_on_typed_feedback(self, accepted: AcceptedTurn, decision: Decision) -> None:
-        """Typed praise or blame is feedback on the conversation's last answer, if this process gave one."""
-        answered = self._last_answers.get(accepted.conversation_id)
-        if answered and decision.verdict:
-            await self._llm_service.give_feedback(
-                answered, accepted.conversation_id, f"typed-{accepted.turn_id}", decision.verdict
-            )
+    async def _judge(self, accepted: AcceptedTurn, verdict: Verdict) -> str:
+        """Typed praise or blame is feedback on the conversation's last answer. Returns the code of what to say."""
+        try:
+            await self._llm_service.judge_last_answer(accepted.conversation_id, f"typed-{accepted.turn_id}", verdict)
+        except ServiceError as error:
+            if error.code not in REPLY_BY_REFUSED_VERDICT:
+                raise
+            return REPLY_BY_REFUSED_VERDICT[error.code]
+        return "feedback"
 
 
 def _opened(
@@ -178,10 +182,6 @@ def _opened(
         timings=timings,
         started=started,
     )
-
-
-def _ticket_reply(decision: Decision, locale: Locale) -> str:
-    return sentence("replies", "handoff" if decision.handoff else "feedback", locale)
 
 
 def _opening(opened: OpenTurn) -> list[ChatEvent]:

@@ -36,17 +36,17 @@ class VerdictDesk:
 
     async def give(
         self,
-        turn_id: str,
+        turn_id: str | None,
         conversation_id: str,
         event_id: str,
         verdict: Verdict,
         reason: str | None,
         correction: RawText | None,
     ) -> tuple[str, bool]:
-        """The feedback's id, and whether it is new.
+        """The feedback's id, and whether it is new. Without a turn it is about the conversation's last answer.
 
-        Raises `NotFound` (turn_not_found), `Conflict` (turn_not_finished) while the answer is still coming, what
-        `require_question` raises for the correction, `MaskingUnavailable` and `VaultUnavailable`.
+        Raises `NotFound` (turn_not_found, answer_not_found), `Conflict` (turn_not_finished) while the answer is still
+        coming, what `require_question` raises for the correction, `MaskingUnavailable` and `VaultUnavailable`.
         """
         if correction is not None:
             require_question(correction, self._maximum_characters)
@@ -71,17 +71,20 @@ class VerdictDesk:
 def _give(
     session: Session,
     vault: Vault,
-    turn_id: str,
+    turn_id: str | None,
     conversation_id: str,
     event_id: str,
     verdict: Verdict,
     reason: str | None,
     correction: Detected | None,
 ) -> tuple[str, bool]:
-    turn = conversations.owned_turn(session, turn_id, conversation_id)
+    if turn_id is None:
+        turn = conversations.last_answer(session, conversation_id)
+    else:
+        turn = conversations.owned_turn(session, turn_id, conversation_id)
     if turn.state not in FINISHED_STATES:
         raise Conflict("turn_not_finished", "feedback is taken once the answer has ended")
-    known = feedback_by_event(session, turn_id, event_id)
+    known = feedback_by_event(session, turn.id, event_id)
     if known is not None:
         return known.id, False
     masked = None

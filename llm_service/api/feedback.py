@@ -13,9 +13,12 @@ router = APIRouter(prefix="/v1/feedback", tags=["feedback"])
 
 
 class NewFeedback(BaseModel):
-    """A thumb, with a reason by its code and a correction in the person's words."""
+    """A thumb, with a reason by its code and a correction in the person's words.
 
-    turn_id: str
+    Without `turn_id` it judges the last answer of the conversation that the header names.
+    """
+
+    turn_id: str | None = None
     event_id: Annotated[str, Field(pattern=EVENT_ID_PATTERN)]
     verdict: Verdict
     reason: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")] | None = None

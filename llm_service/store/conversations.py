@@ -19,6 +19,7 @@ from llm_service.masked import MaskedText
 from llm_service.store.models import Conversation, Document, Passage, Turn, TurnSource, now
 
 FINISHED_STATES: Final = frozenset({"answered", "refused", "replied", "stopped", "failed"})
+JUDGED_STATES: Final = frozenset({"answering", "answered", "refused"})
 IDENTIFIER: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -136,6 +137,23 @@ def owned_turn(session: Session, turn_id: str, conversation_id: str) -> Turn:
         if found is not None and found.conversation_id == conversation_id:
             return found
     raise NotFound("turn_not_found", "no such turn in this conversation")
+
+
+def last_answer(session: Session, conversation_id: str) -> Turn:
+    """The turn of a conversation that was last answered from documents, or is being answered right now.
+
+    Raises `NotFound` (answer_not_found) where nothing has been answered yet.
+    """
+    found = session.scalar(
+        select(Turn)
+        .where(Turn.conversation_id == conversation_id, Turn.state.in_(JUDGED_STATES))
+        .options(joinedload(Turn.conversation))
+        .order_by(Turn.position.desc())
+        .limit(1)
+    )
+    if found is None:
+        raise NotFound("answer_not_found", "nothing has been answered in this conversation yet")
+    return found
 
 
 def any_turn(session: Session, turn_id: str) -> Turn:

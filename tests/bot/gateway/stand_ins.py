@@ -262,6 +262,18 @@ class LlmServiceStandIn:
 
     async def give_feedback(self, request: Request) -> Response:
         body = await request.json()
+        if body.get("turn_id") is None:
+            conversation_id = request.headers["x-haechi-conversation"]
+            answers = [
+                turn
+                for turn in self.turns.values()
+                if turn.conversation_id == conversation_id and turn.state in ("answering", "answered", "refused")
+            ]
+            if not answers:
+                return failure("answer_not_found", 404)
+            if answers[-1].state == "answering":
+                return failure("turn_not_finished", 409)
+            body["turn_id"] = answers[-1].turn_id
         if not any(kept["event_id"] == body["event_id"] for kept in self.feedback):
             self.feedback.append(body)
         return JSONResponse({"feedback_id": "f" * 32})

@@ -8,8 +8,11 @@ import httpx
 import pytest
 from starlette.responses import JSONResponse, Response
 
+from bot.gateway.app import create_app
+from bot.gateway.settings import GatewaySettings
+from bot.gateway.texts import sentence
 from tests.bot.gateway.conftest import Caller, events_of, new_guest, only, words
-from tests.bot.gateway.stand_ins import PHONE_NUMBER, SENTENCES, SOURCES, LlmServiceStandIn, RasaStandIn
+from tests.bot.gateway.stand_ins import PHONE_NUMBER, SENTENCES, SOURCES, LlmServiceStandIn, RasaStandIn, served
 
 QUESTION = "고객 가족이 와서 거래내역을 달라는데 줘도 되나요?"
 
@@ -70,6 +73,38 @@ def test_typed_blame_becomes_feedback_on_the_answer_before_it(guest: Caller, llm
     (feedback,) = llm_service.feedback
     assert feedback["verdict"] == "down"
     assert feedback["turn_id"] == llm_service.all_turns()[0].turn_id
+
+
+def test_typed_blame_reaches_an_answer_that_another_gateway_gave(
+    gateway_settings: dict[str, Any], guest: Caller, llm_service: LlmServiceStandIn
+) -> None:
+    conversation = str(uuid4())
+    guest.ask(QUESTION, conversation=conversation)
+    with (
+        served(create_app(GatewaySettings(**gateway_settings))) as url,
+        httpx.Client(base_url=url, trust_env=False) as http,
+    ):
+        Caller(http, guest.token).ask("도움이 안 됐어요", conversation=conversation)
+    assert [kept["turn_id"] for kept in llm_service.feedback] == [llm_service.all_turns()[0].turn_id]
+
+
+def test_typed_blame_without_an_answer_before_it_promises_nothing(
+    guest: Caller, llm_service: LlmServiceStandIn
+) -> None:
+    reply = words(guest.ask("도움이 안 됐어요"))
+    assert reply == sentence("replies", "nothing_to_judge", "ko")
+    assert [turn.answer for turn in llm_service.all_turns()] == [reply]
+    assert llm_service.feedback == []
+
+
+def test_typed_blame_while_the_answer_is_written_is_not_lost_in_silence(
+    guest: Caller, llm_service: LlmServiceStandIn
+) -> None:
+    conversation = str(uuid4())
+    guest.ask(QUESTION, conversation=conversation)
+    llm_service.all_turns()[0].state = "answering"
+    assert words(guest.ask("도움이 안 됐어요", conversation=conversation)) == sentence("replies", "not_finished", "ko")
+    assert llm_service.feedback == []
 
 
 def test_the_same_message_again_generates_nothing_again(guest: Caller, llm_service: LlmServiceStandIn) -> None:

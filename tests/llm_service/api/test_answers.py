@@ -167,6 +167,28 @@ async def test_a_verdict_before_the_answer_has_ended_is_a_conflict(service) -> N
     assert (refused.value.status, refused.value.code) == (409, "turn_not_finished")
 
 
+async def test_a_verdict_without_a_turn_is_about_the_last_answer_from_documents(answering) -> None:
+    await _ask(answering)
+    second = await answering.client.create_turn("event-2", CUSTOMER, QUESTION)
+    await answering.client.start_answer(second.turn_id, second.conversation_id, ROUTE)
+    await _last_event(answering, second)
+    thanks = await answering.client.create_turn("event-3", CUSTOMER, "도움이 됐어요")
+    await answering.client.store_reply(thanks.turn_id, thanks.conversation_id, ROUTE, "감사합니다.")
+    ids = [await answering.client.judge_last_answer(thanks.conversation_id, "typed-3", "up") for _ in range(2)]
+    with Session(answering.database) as session:
+        kept = session.scalars(select(Feedback)).one()
+    assert (kept.id, kept.turn_id, kept.verdict) == (ids[0], second.turn_id, "up")
+    assert ids[0] == ids[1]
+
+
+async def test_where_nothing_was_answered_there_is_nothing_to_judge(service) -> None:
+    accepted = await service.client.create_turn("event-1", CUSTOMER, QUESTION)
+    for conversation_id in (accepted.conversation_id, "0" * 32):
+        with pytest.raises(ServiceError) as refused:
+            await service.client.judge_last_answer(conversation_id, "typed-1", "down")
+        assert (refused.value.status, refused.value.code) == (404, "answer_not_found")
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
