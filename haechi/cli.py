@@ -6,6 +6,8 @@ from importlib.metadata import entry_points
 
 import typer
 
+from haechi.failures import reports_failures
+
 
 def build_app() -> typer.Typer:
     """The command with every installed package's contribution, in the order of their names."""
@@ -17,7 +19,17 @@ def build_app() -> typer.Typer:
     )
     for entry in sorted(entry_points(group="haechi.commands"), key=lambda entry: entry.name):
         entry.load()(app)
+    _report_failures(app)
     return app
+
+
+def _report_failures(app: typer.Typer) -> None:
+    for command in app.registered_commands:
+        if command.callback:
+            command.callback = reports_failures(command.callback)
+    for group in app.registered_groups:
+        if group.typer_instance:
+            _report_failures(group.typer_instance)
 
 
 def main() -> None:

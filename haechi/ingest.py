@@ -11,6 +11,7 @@ from typing import Self, cast
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from haechi.batch import CommandFailed
 from llm_service.client import Audience, DocumentReport, LlmServiceClient, ServiceError
 from llm_service.retrieval.manifest import MANIFEST_NAME, Declaration, read_manifest
 
@@ -26,12 +27,13 @@ class DocumentFolder:
 
     @classmethod
     def parse(cls, written: str) -> Self:
-        """`FOLDER` or `FOLDER=staff,customer`. Raises ValueError for an unknown audience."""
+        """`FOLDER` or `FOLDER=staff,customer`. Raises `CommandFailed` for an unknown audience."""
         path, _, audience = written.partition("=")
         names = tuple(name.strip() for name in audience.split(",") if name.strip())
         unknown = set(names) - {"staff", "customer"}
         if unknown:
-            raise ValueError(f"unknown audience {', '.join(sorted(unknown))}; staff and customer are known")
+            names_unknown = ", ".join(sorted(unknown))
+            raise CommandFailed("audience_unknown", f"unknown audience {names_unknown}; staff and customer are known")
         return cls(Path(path), cast("tuple[Audience, ...]", names) or None)
 
 
@@ -87,7 +89,7 @@ async def ingest_folders(
 def files_of(folder: Path) -> list[Path]:
     """Every document of a folder, in a fixed order; hidden files and the folder's own notes are none."""
     if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}")
+        raise CommandFailed("folder_missing", f"there is no folder {folder}")
     found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in NOT_DOCUMENTS)
     return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 

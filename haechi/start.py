@@ -20,7 +20,7 @@ from rich.console import Console
 
 from bot.gateway.client import GatewayAnswer, GatewayError
 from haechi.connection import Platform, is_listening, running_platform
-from haechi.ingest import DocumentFolder, ingest_folders
+from haechi.ingest import DocumentFolder, files_of, ingest_folders
 from haechi.secrets import ensure_secrets, read_secret
 from haechi.settings import PlatformSettings
 from haechi.supervisor import PROJECT
@@ -72,9 +72,10 @@ async def start_and_ask(
 ) -> GatewayAnswer:
     """Start everything, ingest, ask one question and show its answer; then stay until a signal, or stop if `once`.
 
-    Raises `StartFailed` when a part does not come up.
+    Raises `StartFailed` when a part does not come up, and `CommandFailed` for a folder that is not there.
     """
     began = time.monotonic()
+    chosen = _folders(folders)
     refuse_if_running(settings)
     plan = plan_start(settings)
     if plan.rasa_python is None:
@@ -86,7 +87,7 @@ async def start_and_ask(
         async with running_platform(settings) as found:
             with console.status("llm_service"):
                 await start.wait_until("llm_service", lambda: _is_ready(found.llm_service.ready))
-            await ingest_folders(found.llm_service, _folders(settings, folders), console)
+            await ingest_folders(found.llm_service, chosen, console)
             answer = await _first_answer(found, start, console)
         console.print(f"[dim]{time.monotonic() - began:.1f} s from start to the first answer[/dim]")
         if not once:
@@ -111,8 +112,11 @@ async def _stay(settings: PlatformSettings, supervisor: subprocess.Popen[bytes],
     raise StartFailed(f"a process ended (status {supervisor.returncode}); see {plan.log}")
 
 
-def _folders(settings: PlatformSettings, named: list[str]) -> list[DocumentFolder]:
-    return [DocumentFolder(PROJECT / "samples"), *(DocumentFolder.parse(folder) for folder in named)]
+def _folders(named: list[str]) -> list[DocumentFolder]:
+    chosen = [DocumentFolder(PROJECT / "samples"), *(DocumentFolder.parse(folder) for folder in named)]
+    for folder in chosen:
+        files_of(folder.path)  # now, and not after a minute of starting, a folder that is missing is said to be
+    return chosen
 
 
 def plan_start(settings: PlatformSettings) -> Plan:

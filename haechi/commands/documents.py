@@ -13,7 +13,6 @@ from haechi.commands import revisions
 from haechi.connection import platform
 from haechi.ingest import DocumentFolder, IngestSummary, ingest_folders
 from haechi.settings import PlatformSettings
-from llm_service.errors import HaechiError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object. / JSON으로 출력")]
 
@@ -36,12 +35,8 @@ def ingest(
 ) -> None:
     """폴더의 문서를 적재합니다. 바뀐 것만 다시 적재합니다. Ingest a folder; only what changed is ingested again."""
     console = Console(stderr=as_json)
-    try:
-        chosen = DocumentFolder.parse(f"{folder}={audience}" if audience else str(folder))
-        summary = asyncio.run(_ingest(chosen, console))
-    except (HaechiError, ValueError) as error:
-        typer.secho(str(error), fg="red", err=True)
-        raise typer.Exit(2) from None
+    chosen = DocumentFolder.parse(f"{folder}={audience}" if audience else str(folder))
+    summary = asyncio.run(_ingest(chosen, console))
     if as_json:
         typer.echo(json.dumps(_as_object(summary), ensure_ascii=False))
 

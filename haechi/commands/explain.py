@@ -13,7 +13,7 @@ import typer
 
 from haechi.connection import Platform, platform
 from haechi.settings import PlatformSettings
-from llm_service.client import Explanation, ServiceError
+from llm_service.client import Explanation
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object. / JSON으로 출력")]
 Reply = TypeVar("Reply")
@@ -48,11 +48,7 @@ def _served(call: Callable[[Platform], Awaitable[Reply]]) -> Reply:
         async with platform(PlatformSettings()) as found:
             return await call(found)
 
-    try:
-        return asyncio.run(serve())
-    except ServiceError as error:
-        typer.secho(f"{error.message_ko or error.message} ({error.code})", fg="red", err=True)
-        raise typer.Exit(1) from None
+    return asyncio.run(serve())
 
 
 def _story(told: Explanation) -> Iterator[str]:

@@ -14,9 +14,10 @@ from bot.gateway.settings import GatewaySettings
 from haechi.connection import is_listening, platform
 from haechi.doctor import Finding, examine
 from haechi.settings import PlatformSettings
-from haechi.start import StartFailed, start_and_ask
+from haechi.start import start_and_ask
 from llm_service.settings import Settings
 
+INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object. / JSON으로 출력")]
 
 
@@ -39,11 +40,9 @@ def up(
     console = Console()
     try:
         answered = asyncio.run(start_and_ask(PlatformSettings(), documents or [], once=once, console=console))
-    except StartFailed as failure:
-        typer.secho(str(failure), fg="red", err=True)
-        raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+        # Ctrl-C is how a platform that stays is stopped; a single question was then not answered.
+        raise typer.Exit(INTERRUPTED if once else 0) from None
     if answered.refused or not answered.sources:
         typer.secho("답에 근거가 없습니다 / the answer cites no source", fg="red", err=True)
         raise typer.Exit(1)

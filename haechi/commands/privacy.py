@@ -12,14 +12,12 @@ from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
 
 from haechi.connection import platform
 from haechi.key_rotation import Rotation, rotate
 from haechi.secrets import ensure_secrets
 from haechi.settings import PlatformSettings
-from llm_service.client import AuditEvent, Erased, LlmServiceClient, ServiceError
-from llm_service.errors import HaechiError
+from llm_service.client import AuditEvent, Erased, LlmServiceClient
 from llm_service.settings import load_settings
 
 Returned = TypeVar("Returned")
@@ -113,22 +111,12 @@ def _ask(question: str) -> str:
 
 
 def _call(ask: Callable[[LlmServiceClient], Awaitable[Returned]]) -> Returned:
-    try:
-        return asyncio.run(_on_platform(ask))
-    except ServiceError as failure:
-        _fail(failure.code, failure.message_ko or failure.message)
-    except HaechiError as failure:
-        _fail(failure.code, failure.message)
-    raise typer.Exit(1)
+    return asyncio.run(_on_platform(ask))
 
 
 async def _on_platform(ask: Callable[[LlmServiceClient], Awaitable[Returned]]) -> Returned:
     async with platform(PlatformSettings()) as found:
         return await ask(found.llm_service)
-
-
-def _fail(code: str, message: str) -> None:
-    Console(stderr=True).print(f"[red]{message}[/red] ({code})", highlight=False)
 
 
 def _show_erased(erased: Erased, *, dry_run: bool, as_json: bool) -> None:

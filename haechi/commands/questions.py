@@ -147,11 +147,7 @@ async def _route(text: str, *, as_json: bool, as_lines: bool) -> None:
 
 
 def _serve(answer: Ask, request: Reply, as_lines: bool, show: Callable[[Reply], None]) -> None:
-    try:
-        failed = asyncio.run(_serve_from_platform(answer, request, as_lines, show))
-    except CommandFailed as failure:
-        typer.secho(f"{failure.message} ({failure.code})", fg="red", err=True)
-        raise typer.Exit(1) from None
+    failed = asyncio.run(_serve_from_platform(answer, request, as_lines, show))
     raise typer.Exit(1 if failed else 0)
 
 

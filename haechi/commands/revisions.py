@@ -10,7 +10,7 @@ import typer
 
 from haechi.connection import platform
 from haechi.settings import PlatformSettings
-from llm_service.client import ChangedClause, DocumentChanges, LlmServiceClient, RetestReport, ServiceError
+from llm_service.client import ChangedClause, DocumentChanges, LlmServiceClient, RetestReport
 
 Returned = TypeVar("Returned")
 DocumentId = Annotated[int, typer.Argument(metavar="DOCUMENT", help="Its number in `haechi documents`. / 문서 번호")]
@@ -64,11 +64,7 @@ def _show_report(report: RetestReport) -> None:
 
 
 def _call(ask: Callable[[LlmServiceClient], Awaitable[Returned]]) -> Returned:
-    try:
-        return asyncio.run(_on_platform(ask))
-    except ServiceError as error:
-        typer.secho(f"{error.message_ko or error.message} ({error.code})", fg="red", err=True)
-        raise typer.Exit(1) from None
+    return asyncio.run(_on_platform(ask))
 
 
 async def _on_platform(ask: Callable[[LlmServiceClient], Awaitable[Returned]]) -> Returned:
