@@ -35,7 +35,11 @@ PLACEHOLDER_TYPES: Final = (
     "VEHICLE_PLATE",
     "CUSTOMER_ID",
 )
-"""The types in the placeholders `<TYPE_n>` of masked texts; a test holds them to those of `llm_service.masking`."""
+"""The types in the placeholders `<TYPE_n>` of masked texts: the one list, for masking, the vault and restoring."""
+
+GROUP_PATTERN: Final = r"^[a-z][a-z0-9_-]{0,31}$"
+"""What the name of a group looks like, of a person as of a document; so `*` is nobody's."""
+MAXIMUM_GROUPS: Final = 64
 
 CONVERSATION_HEADER: Final = "X-Haechi-Conversation"
 CONNECT_TIMEOUT_SECONDS: Final = 2.0

@@ -23,13 +23,19 @@ from bot.gateway.routing import Router
 from bot.gateway.sessions import Person, Sessions
 from bot.gateway.settings import GatewaySettings
 from bot.gateway.turn import ChatEvent, ChatTurns, OpenTurn, Question
-from llm_service.client import Audience, ConversationKey, LlmServiceClient, Locale, Verdict
+from llm_service.client import (
+    GROUP_PATTERN,
+    MAXIMUM_GROUPS,
+    Audience,
+    ConversationKey,
+    LlmServiceClient,
+    Locale,
+    Verdict,
+)
 
 GUEST_CHANNEL = "web"
 SERVICE_CHANNEL = "api"
 MAXIMUM_REASON_CHARACTERS = 32
-MAXIMUM_GROUPS = 64
-GROUP_PATTERN = r"^[a-z][a-z0-9_-]{0,31}$"
 MAXIMUM_CORRECTION_CHARACTERS = 4000
 
 

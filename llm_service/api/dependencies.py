@@ -6,8 +6,7 @@ from fastapi import Depends, Header, Request
 from pydantic import Field
 
 from llm_service.answering.parts import Parts
-from llm_service.client import CONVERSATION_HEADER
-from llm_service.retrieval.candidate import GROUP_PATTERN, MAXIMUM_GROUPS
+from llm_service.client import CONVERSATION_HEADER, GROUP_PATTERN, MAXIMUM_GROUPS
 
 
 def _parts(request: Request) -> Parts:

@@ -8,13 +8,14 @@ from fastapi import APIRouter, File, Form, UploadFile, status
 from pydantic import BaseModel, Field
 
 from llm_service.api.dependencies import ServiceParts
-from llm_service.client import Audience
+from llm_service.client import GROUP_PATTERN, MAXIMUM_GROUPS, Audience
 from llm_service.retrieval.manifest import Declaration
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
 ROLES_PATTERN = r"^(staff|customer)(,(staff|customer))?$"
-GROUPS_PATTERN = r"^[a-z][a-z0-9_-]{0,31}(,[a-z][a-z0-9_-]{0,31}){0,63}$"
+_GROUP = GROUP_PATTERN.strip("^$")
+GROUPS_PATTERN = rf"^{_GROUP}(,{_GROUP}){{0,{MAXIMUM_GROUPS - 1}}}$"
 
 
 class Release(BaseModel):

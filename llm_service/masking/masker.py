@@ -15,6 +15,7 @@ from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerRegist
 from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpArtifacts
 
+from llm_service.client import PLACEHOLDER_TYPES
 from llm_service.errors import MaskingUnavailable, TooLarge
 from llm_service.masked import MaskedText, RawText
 from llm_service.masking.korean.accounts import AccountRecogniser
@@ -32,7 +33,7 @@ from llm_service.masking.korean.recogniser import KoreanRecogniser
 from llm_service.masking.korean.resident_numbers import ResidentNumberRecogniser
 from llm_service.masking.korean.vehicles import VehiclePlateRecogniser
 from llm_service.masking.language import LANGUAGE, KoreanLanguageEngine
-from llm_service.masking.placeholders import PLACEHOLDER, TYPES, Naming, PlaceholderNames, neutralise
+from llm_service.masking.placeholders import PLACEHOLDER, Naming, PlaceholderNames, neutralise
 from llm_service.masking.rules import DEFAULT_DATA, read_accounts, read_names, read_phones
 
 MAX_MASK_CHARACTERS = 4000
@@ -42,7 +43,7 @@ SCORE_THRESHOLD = 0.4
 # Neither blank, letter, digit nor separator: no recogniser joins what stands on its two sides.
 PLACE_OF_A_PLACEHOLDER = "■"
 # Names are masked in what people write; on prose the rules for names take loan words for persons.
-DOCUMENT_TYPES = tuple(type_ for type_ in TYPES if type_ != "PERSON")
+DOCUMENT_TYPES = tuple(type_ for type_ in PLACEHOLDER_TYPES if type_ != "PERSON")
 WARM_UP_TEXT = "고객 홍길동입니다. 010-1234-5678, 공일공 일이삼사 오육칠팔, a@b.kr"
 
 
@@ -97,7 +98,7 @@ class Masker:
         Raises `TooLarge` over MAX_MASK_CHARACTERS and `MaskingUnavailable` if anything fails.
         """
         _refuse_too_long(raw)
-        return self._detect(raw.reveal(), TYPES)
+        return self._detect(raw.reveal(), PLACEHOLDER_TYPES)
 
     def detect_in_reply(self, raw: RawText) -> tuple[Entity, ...]:
         """Every value in what the platform itself says: placeholders in it are no values, whatever surrounds them.
@@ -105,7 +106,9 @@ class Masker:
         Raises as `detect` does.
         """
         _refuse_too_long(raw)
-        return self._detect(PLACEHOLDER.sub(lambda match: PLACE_OF_A_PLACEHOLDER * len(match[0]), raw.reveal()), TYPES)
+        return self._detect(
+            PLACEHOLDER.sub(lambda match: PLACE_OF_A_PLACEHOLDER * len(match[0]), raw.reveal()), PLACEHOLDER_TYPES
+        )
 
     def mask(self, raw: RawText, known: PlaceholderNames | None = None) -> Masked:
         """A chat text with every value replaced by `<TYPE_n>`; `known` carries the conversation's numbering and is

@@ -9,28 +9,13 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Protocol
 
-TYPES = (
-    "PERSON",
-    "KR_RRN",
-    "KR_FRN",
-    "KR_PASSPORT",
-    "KR_DRIVER_LICENSE",
-    "KR_BRN",
-    "CREDIT_CARD",
-    "KR_BANK_ACCOUNT",
-    "PHONE",
-    "EMAIL",
-    "ADDRESS",
-    "BIRTHDATE",
-    "IP",
-    "VEHICLE_PLATE",
-    "CUSTOMER_ID",
-)
+from llm_service.client import PLACEHOLDER_TYPES
+
 KOREA_CALLING_CODE = "82"
-PLACEHOLDER = re.compile(rf"<(?P<type>{'|'.join(TYPES)})_(?P<number>[1-9][0-9]{{0,4}})>")
+PLACEHOLDER = re.compile(rf"<(?P<type>{'|'.join(PLACEHOLDER_TYPES)})_(?P<number>[1-9][0-9]{{0,4}})>")
 # Every spelling that the vault's damage-tolerant restoring could accept: brackets, blanks, case, entities.
 _TYPED = re.compile(
-    rf"(?:[<＜〈‹\[［{{｛]|&lt;|&#0*60;|&#[xX]0*3[cC];|%3[cC])(?P<inside>\s{{0,3}}(?:{'|'.join(TYPES)})[\s_:-]{{0,3}}[0-9]{{1,6}}\s{{0,3}})(?:[>＞〉›\]］}}｝]|&gt;|&#0*62;|&#[xX]0*3[eE];|%3[eE])",
+    rf"(?:[<＜〈‹\[［{{｛]|&lt;|&#0*60;|&#[xX]0*3[cC];|%3[cC])(?P<inside>\s{{0,3}}(?:{'|'.join(PLACEHOLDER_TYPES)})[\s_:-]{{0,3}}[0-9]{{1,6}}\s{{0,3}})(?:[>＞〉›\]］}}｝]|&gt;|&#0*62;|&#[xX]0*3[eE];|%3[eE])",
     re.IGNORECASE,
 )
 

@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy.orm import Session
 
+from llm_service.client import PLACEHOLDER_TYPES
 from llm_service.errors import InvalidInput
 from llm_service.logs import get_logger
 from llm_service.masked import RawText
@@ -29,23 +30,10 @@ from llm_service.store.vault import EntryRecord
 
 NONCE_BYTES: Final = 12
 FORMAT: Final = "haechi vault 1"
-FINDABLE_TYPES: Final = frozenset(
-    {
-        "KR_RRN",
-        "KR_FRN",
-        "KR_PASSPORT",
-        "KR_DRIVER_LICENSE",
-        "KR_BRN",
-        "CREDIT_CARD",
-        "KR_BANK_ACCOUNT",
-        "PHONE",
-        "EMAIL",
-        "VEHICLE_PLATE",
-        "CUSTOMER_ID",
-    }
-)
-"""Types whose value points at one person. Names, addresses, birthdates and IP addresses are shared: erasing by them
-would erase others, so no lasting hash of them is kept."""
+SHARED_TYPES: Final = frozenset({"PERSON", "ADDRESS", "BIRTHDATE", "IP"})
+"""Types whose value several people have: erasing by it would erase others, so no lasting hash of it is kept."""
+FINDABLE_TYPES: Final = frozenset(PLACEHOLDER_TYPES) - SHARED_TYPES
+"""Types whose value points at one person."""
 LOG = get_logger(__name__)
 
 

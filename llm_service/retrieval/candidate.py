@@ -11,8 +11,6 @@ Audience = Literal["staff", "customer"]
 
 EVERY_GROUP: Final = "*"
 """Stands in the index for a document of no group, which its whole audience may see; it is no group's name."""
-GROUP_PATTERN: Final = r"^[a-z][a-z0-9_-]{0,31}$"
-MAXIMUM_GROUPS: Final = 64
 
 
 @dataclass(frozen=True)

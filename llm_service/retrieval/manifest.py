@@ -12,9 +12,8 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from llm_service.client import Audience
+from llm_service.client import GROUP_PATTERN, MAXIMUM_GROUPS, Audience
 from llm_service.errors import InvalidInput
-from llm_service.retrieval.candidate import GROUP_PATTERN, MAXIMUM_GROUPS
 
 MANIFEST_NAME = "audience.yaml"
 DEFAULT_AUDIENCE: tuple[Audience, ...] = ("staff",)

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from bot.gateway.restore import PLACEHOLDER, Restorer
 from bot.gateway.turn import ChatEvent
 from llm_service.client import PLACEHOLDER_TYPES, LlmServiceClient, ServiceError
-from llm_service.masking.placeholders import TYPES, neutralise
+from llm_service.masking.placeholders import neutralise
 from tests.bot.gateway.conftest import Behind, Caller, only, words
 from tests.bot.gateway.stand_ins import LlmServiceStandIn, RasaStandIn
 
@@ -66,10 +66,6 @@ def tokens(pieces: Sequence[str], first_id: int = 1) -> list[ChatEvent]:
 
 def text_of(events: Sequence[ChatEvent]) -> str:
     return "".join(event.data["text"] for event in events if event.event == "token")
-
-
-def test_the_types_on_the_wire_are_those_of_the_masker() -> None:
-    assert set(PLACEHOLDER_TYPES) == set(TYPES)
 
 
 # Rule 1

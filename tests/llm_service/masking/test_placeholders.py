@@ -2,7 +2,9 @@
 
 import pytest
 
-from llm_service.masking.placeholders import PLACEHOLDER, TYPES, PlaceholderNames, neutralise
+from llm_service.client import PLACEHOLDER_TYPES
+from llm_service.masking.placeholders import PLACEHOLDER, PlaceholderNames, neutralise
+from llm_service.masking.vault import SHARED_TYPES
 
 TYPED = [
     "<PERSON_1>",
@@ -52,4 +54,8 @@ def test_numbering_goes_on_where_the_conversation_left_it() -> None:
 
 
 def test_every_type_has_a_placeholder_that_is_recognised() -> None:
-    assert all(PLACEHOLDER.fullmatch(f"<{type_}_1>") for type_ in TYPES)
+    assert all(PLACEHOLDER.fullmatch(f"<{type_}_1>") for type_ in PLACEHOLDER_TYPES)
+
+
+def test_a_type_that_finds_nobody_is_a_type_of_the_list() -> None:
+    assert set(PLACEHOLDER_TYPES) > SHARED_TYPES
