@@ -18,8 +18,7 @@ from haechi.batch import CommandFailed
 from haechi.connection import is_listening, running_platform
 from haechi.secrets import ensure_secrets, read_secret
 from haechi.settings import PlatformSettings
-from haechi.start import Plan, find_rasa_python, plan_start, prepare, stop
-from haechi.supervisor import PROJECT
+from haechi.start import Plan, find_rasa_python, plan_start, prepare, running
 from llm_service.masked import RawText
 from llm_service.masking.masker import build_masker
 
@@ -61,25 +60,21 @@ async def _through_own_rasa(settings: PlatformSettings) -> AsyncIterator[Classif
     prepare(plan, lambda _step: None)
     masker = build_masker()
     rasa = RasaClient(f"http://127.0.0.1:{own.rasa_port}", read_secret(settings.home, "haechi_rasa_token"))
-    with plan.log.open("a", encoding="utf-8") as log:
-        command = [str(plan.rasa_python), "-m", "bot.rasa.serve"]
-        process = subprocess.Popen(
-            command, cwd=PROJECT, env=dict(plan.environment), stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        await _wait_until_ready(rasa, process)
 
-        async def classify(text: str) -> dict[str, Any]:
-            try:
-                intent = await rasa.parse(masker.mask(RawText(text)).text)
-            except RasaUnusable as error:
-                raise CommandFailed("rasa_unusable", f"Rasa gave no usable reply ({error.reason})") from None
-            return {"intent": intent.name, "confidence": intent.confidence}
+    async def classify(text: str) -> dict[str, Any]:
+        try:
+            intent = await rasa.parse(masker.mask(RawText(text)).text)
+        except RasaUnusable as error:
+            raise CommandFailed("rasa_unusable", f"Rasa gave no usable reply ({error.reason})") from None
+        return {"intent": intent.name, "confidence": intent.confidence}
 
-        yield classify
-    finally:
-        await rasa.close()
-        stop(process)
+    # Under the supervisor: it ends with this process, however this process ends, and Rasa with it.
+    with running(plan) as supervisor:
+        try:
+            await _wait_until_ready(rasa, supervisor)
+            yield classify
+        finally:
+            await rasa.close()
 
 
 def _rasa_alone(plan: Plan) -> Plan:
@@ -87,10 +82,10 @@ def _rasa_alone(plan: Plan) -> Plan:
     return replace(plan, processes=("rasa",), environment={**plan.environment, "HAECHI_RASA_TRACKER_URL": ""})
 
 
-async def _wait_until_ready(rasa: RasaClient, process: "subprocess.Popen[bytes]") -> None:
+async def _wait_until_ready(rasa: RasaClient, supervisor: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + RASA_START_SECONDS
     while not await rasa.is_ready():
-        if process.poll() is not None or time.monotonic() > deadline:
+        if supervisor.poll() is not None or time.monotonic() > deadline:
             raise CommandFailed("rasa_not_ready", "Rasa did not start; see the log in the data directory")
         await asyncio.sleep(POLL_SECONDS)
 

@@ -66,6 +66,19 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
+def processes_of(home: Path) -> list[int]:
+    """Numbers of living processes that were started for this home directory (Linux: /proc)."""
+    marker = f"HAECHI_HOME={home}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if marker in (process / "environ").read_bytes().split(b"\0"):
+                found.append(int(process.name))
+        except OSError:
+            continue  # ended, or another user's
+    return found
+
+
 @pytest.fixture(scope="session")
 def running_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
     """`haechi up`, with the samples ingested and its first question answered; stopped by Ctrl-C's signal at the end."""

@@ -1,11 +1,16 @@
 """The `haechi` command beside the running platform, and alone on a data directory."""
 
 import json
+import os
+import select
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.journeys.conftest import PROJECT, RunningPlatform, platform_environment
+from tests.journeys.conftest import PROJECT, RunningPlatform, platform_environment, processes_of
+
+SECONDS_TO_END = 20
 
 
 def lines_of(*objects: dict[str, object]) -> str:
@@ -81,6 +86,32 @@ def test_status_says_what_runs(running_platform: RunningPlatform) -> None:
     assert done.returncode == 0
     assert found["ready"] is True
     assert "rasa" in found["parts"]
+
+
+def test_a_route_command_that_is_killed_takes_its_rasa_with_it(
+    running_platform: RunningPlatform, tmp_path: Path
+) -> None:
+    shutil.copytree(running_platform.home / "rasa", tmp_path / "rasa")  # trained already: this is not about training
+    process = subprocess.Popen(
+        [sys.executable, "-m", "haechi.cli", "route", "--jsonl"],
+        env=platform_environment(tmp_path), cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(lines_of({"id": "r", "text": "카드를 잃어버렸어요"}))
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["intent"] == "card_lost"
+    others = [os.pidfd_open(number) for number in processes_of(tmp_path) if number != process.pid]
+    assert others
+    process.kill()
+    process.communicate(timeout=10)
+    for other in others:
+        ended = select.poll()
+        ended.register(other, select.POLLIN)  # a process's descriptor is readable when it has ended (pidfd_open(2))
+        try:
+            assert ended.poll(SECONDS_TO_END * 1000), "a process outlived the command"
+        finally:
+            os.close(other)
 
 
 def test_without_a_platform_the_commands_open_the_data_directory(tmp_path: Path) -> None:

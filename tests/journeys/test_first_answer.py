@@ -12,23 +12,17 @@ import redis
 
 from haechi.secrets import read_secret
 from haechi.start import TRACKER_DATABASE
-from tests.journeys.conftest import PROJECT, START_SECONDS, RunningPlatform, platform_environment, wait_for_line
+from tests.journeys.conftest import (
+    PROJECT,
+    START_SECONDS,
+    RunningPlatform,
+    platform_environment,
+    processes_of,
+    wait_for_line,
+)
 
 UP = [sys.executable, "-m", "haechi.cli", "up"]
 TRACKER_SECONDS = 1800  # record_exp in bot/rasa/endpoints.redis.yml
-
-
-def processes_of(home: Path) -> list[str]:
-    """Command lines of living processes that were started for this home directory (Linux: /proc)."""
-    marker = f"HAECHI_HOME={home}".encode()
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if marker in (process / "environ").read_bytes().split(b"\0"):
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except OSError:
-            continue  # ended, or another user's
-    return found
 
 
 def without_network() -> list[str]:
