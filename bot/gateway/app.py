@@ -59,7 +59,7 @@ def create_app(settings: GatewaySettings, to_llm_service: httpx.AsyncBaseTranspo
     router = Router(rasa, FallbackRouter(), lambda reason: metrics.rasa_fallbacks.labels(reason).inc())
     turns = ChatTurns(llm_service, router, ConversationQueue(settings.waiting_questions_per_conversation), metrics)
     app.state.web = web.WebParts(settings, _sessions(settings), limit, turns, router, llm_service)
-    app.state.health = health.HealthParts(llm_service, rasa, metrics.registry)
+    app.state.health = health.HealthParts(health.Readiness(llm_service, rasa), metrics.registry)
     app.include_router(web.router)
     app.include_router(health.router)
     _serve_page(app)

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import date
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -33,6 +34,7 @@ from llm_service.client import (
     Verdict,
 )
 
+IPV6_PREFIX_BITS = 64
 GUEST_CHANNEL = "web"
 SERVICE_CHANNEL = "api"
 MAXIMUM_REASON_CHARACTERS = 32
@@ -205,5 +207,16 @@ async def _count(parts: WebParts, kind: str, subject: str, per_minute: int, code
         raise Declined(code, 429, wait)
 
 
+def counted_address(host: str) -> str:
+    """What is limited as one address: IPv6 by its /64, of which whoever has one address has all (RFC 6177)."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or IPv6Network((int(address), IPV6_PREFIX_BITS), strict=False))
+
+
 def _address(request: Request) -> str:
-    return request.client.host if request.client else "unknown"
+    return counted_address(request.client.host) if request.client else "unknown"

@@ -126,6 +126,8 @@ class LlmServiceStandIn:
     feedback: list[dict[str, Any]] = field(default_factory=list)
     as_of: list[str | None] = field(default_factory=list)
     generations: int = 0
+    readiness_asked: int = 0
+    open_streams: int = 0
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def app(self) -> Starlette:
@@ -221,6 +223,14 @@ class LlmServiceStandIn:
         )
 
     async def stream(self, turn: KeptTurn, after: int) -> AsyncIterator[str]:
+        self.open_streams += 1
+        try:
+            async for event in self.told(turn, after):
+                yield event
+        finally:
+            self.open_streams -= 1
+
+    async def told(self, turn: KeptTurn, after: int) -> AsyncIterator[str]:
         sent = after
         while True:
             while sent < len(turn.events):
@@ -283,6 +293,7 @@ class LlmServiceStandIn:
         return JSONResponse({"masked": text.replace(PHONE_NUMBER, "<KR_PHONE_1>"), "entity_counts": {}})
 
     async def ready(self, _request: Request) -> Response:
+        self.readiness_asked += 1
         return JSONResponse({"ready": True, "parts": {}})
 
     def found(self, request: Request) -> KeptTurn:

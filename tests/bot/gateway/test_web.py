@@ -13,7 +13,11 @@ import pytest
 from bot.gateway.app import create_app
 from bot.gateway.client import GatewayClient, GatewayError
 from bot.gateway.door import Door
+from bot.gateway.health import READINESS_KEPT_SECONDS, Readiness
+from bot.gateway.rasa import RasaClient
 from bot.gateway.settings import GatewaySettings
+from bot.gateway.web import counted_address
+from llm_service.client import LlmServiceClient
 from tests.bot.gateway.conftest import Caller, new_guest, only
 from tests.bot.gateway.stand_ins import PHONE_NUMBER, SERVICE_TOKEN, LlmServiceStandIn, RasaStandIn, served
 
@@ -224,6 +228,49 @@ def test_without_rasa_the_gateway_is_ready_but_degraded(
         ready = http.get("/health/ready")
     assert ready.status_code == 200
     assert (ready.json()["degraded"], ready.json()["parts"]["rasa"]) == (True, "fallback")
+
+
+async def test_however_often_readiness_is_asked_for_the_services_are_asked_once_a_second() -> None:
+    stand_in, now = LlmServiceStandIn(), [100.0]
+    llm_service = LlmServiceClient("http://haechi", SERVICE_TOKEN, httpx.ASGITransport(stand_in.app()))
+    readiness = Readiness(llm_service, RasaClient("", ""), clock=lambda: now[0])
+    states = await asyncio.gather(*(readiness.state() for _ in range(20)))
+    assert {state["ready"] for state in states} == {True}
+    assert stand_in.readiness_asked == 1
+    now[0] += READINESS_KEPT_SECONDS
+    await readiness.state()
+    assert stand_in.readiness_asked == 2
+    await llm_service.close()
+
+
+def test_what_was_counted_is_told_to_services_only(gateway: httpx.Client, guest: Caller) -> None:
+    statuses = [
+        gateway.get("/metrics", headers=headers).status_code
+        for headers in (
+            {},
+            {"Authorization": f"Bearer {guest.token}"},
+            {"Authorization": f"Bearer {SERVICE_TOKEN}"},
+        )
+    ]
+    assert statuses == [401, 403, 200]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::2%eth1", True),
+        ("unknown", "unknown", True),
+        ("unknown", "192.0.2.1", False),
+    ],
+)
+def test_addresses_that_one_household_can_choose_between_count_as_one(one: str, other: str, same: bool) -> None:
+    assert (counted_address(one) == counted_address(other)) is same
 
 
 def test_the_page_comes_with_strict_headers_and_no_inline_code(gateway: httpx.Client) -> None:
