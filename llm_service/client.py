@@ -4,7 +4,7 @@ Imports nothing of ours, so that the gateway and the command line depend on the 
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -372,8 +372,11 @@ class LlmServiceClient:
         found = await self._call("GET", f"/v1/turns/{turn_id}/explanation", None, conversation_id)
         return Explanation(**{**found, "sources": [Source(**source) for source in found["sources"]]})
 
-    async def events(self, turn_id: str, conversation_id: str, after: int = 0) -> AsyncIterator[StreamEvent]:
-        """The events of an answer after the given id, until `done` or `error`; reading again generates nothing."""
+    async def events(self, turn_id: str, conversation_id: str, after: int = 0) -> AsyncGenerator[StreamEvent]:
+        """The events of an answer after the given id, until `done` or `error`; reading again generates nothing.
+
+        Whoever stops reading before the end closes it (`contextlib.aclosing`): it holds a connection.
+        """
         headers = {CONVERSATION_HEADER: conversation_id, "Last-Event-ID": str(after)}
         timeout = httpx.Timeout(CALL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS, read=STREAM_SILENCE_SECONDS)
         async with (

@@ -5,7 +5,8 @@ damaged them or a token has cut them in two, and knows no value longer than one 
 """
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Final
 
 from bot.gateway.turn import ChatEvent
@@ -40,27 +41,29 @@ class Restorer:
         self._asked: set[str] = set()
         self._asks = True
 
-    async def restored(self, events: AsyncIterator[ChatEvent]) -> AsyncIterator[ChatEvent]:
+    async def restored(self, events: AsyncGenerator[ChatEvent]) -> AsyncGenerator[ChatEvent]:
         """The same events with values in tokens and notices; never in sources, which are the bank's documents.
 
         Tokens that end inside what may be a placeholder go out together with the token that ends it, under that
-        token's id: whoever comes back with an id they were sent has missed nothing and sees nothing twice.
+        token's id: whoever comes back with an id they were sent has missed nothing and sees nothing twice. Closing
+        this closes `events`.
         """
         text, held = "", None
-        async for event in events:
-            if event.event == "token":
-                text, held = text + event.data["text"], event
-                if ends_inside_a_placeholder(text):
-                    continue
+        async with aclosing(events):
+            async for event in events:
+                if event.event == "token":
+                    text, held = text + event.data["text"], event
+                    if ends_inside_a_placeholder(text):
+                        continue
+                if held is not None:
+                    yield await self._with_text(held, text)
+                    text, held = "", None
+                if event.event == "notice":
+                    yield await self._with_text(event, event.data["text"])
+                elif event.event != "token":
+                    yield event
             if held is not None:
                 yield await self._with_text(held, text)
-                text, held = "", None
-            if event.event == "notice":
-                yield await self._with_text(event, event.data["text"])
-            elif event.event != "token":
-                yield event
-        if held is not None:
-            yield await self._with_text(held, text)
 
     async def restore(self, text: str) -> str:
         """A whole text with its values, found in one pass: what has been put in is not looked at again."""

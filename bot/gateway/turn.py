@@ -5,7 +5,7 @@ HTTP, no channel and no rule of Korean.
 """
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import date
@@ -94,8 +94,8 @@ class ChatTurns:
                 return await self._ask_documents(question, accepted, decision, started)
             return await self._reply(question, accepted, decision, started)
 
-    async def stream(self, opened: OpenTurn, after: int | None = None) -> AsyncIterator[ChatEvent]:
-        """The turn's events after the id the reader has seen; None means from the beginning."""
+    async def stream(self, opened: OpenTurn, after: int | None = None) -> AsyncGenerator[ChatEvent]:
+        """The turn's events after the id the reader has seen; None means from the beginning. Close what you get."""
         answer = self._answer(opened, after or 0) if opened.reply is None else _reply_events(opened, after or 0)
         with self._metrics.follow_stream(first_time=opened.state == "received") as followed:
             if after is None:
@@ -137,12 +137,15 @@ class ChatTurns:
         seen, first_token = after, 0.0
         failure = "stream_interrupted"
         try:
-            async for event in self._llm_service.events(opened.turn.turn_id, opened.turn.conversation_id, after):
-                seen = event.id
-                if event.event == "token" and not first_token:
-                    first_token = _milliseconds_since(opened.started)
-                yield _completed(opened, event, first_token)
-                failure = "" if event.event in ("done", "error") else failure
+            async with aclosing(
+                self._llm_service.events(opened.turn.turn_id, opened.turn.conversation_id, after)
+            ) as events:
+                async for event in events:
+                    seen = event.id
+                    if event.event == "token" and not first_token:
+                        first_token = _milliseconds_since(opened.started)
+                    yield _completed(opened, event, first_token)
+                    failure = "" if event.event in ("done", "error") else failure
         except ServiceError as error:
             failure = error.code if failure else ""
         if failure:

@@ -4,7 +4,8 @@ Speaks HTTP and nothing else: who may, how often, which shape. What becomes of a
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date
 from ipaddress import IPv4Address, IPv6Network, ip_address
@@ -51,6 +52,14 @@ class WebParts:
     turns: ChatTurns
     router: Router
     llm_service: LlmServiceClient
+
+
+@dataclass(frozen=True)
+class OpenStream:
+    """A turn's events on their way to the person, and the name by which that person may speak of the turn."""
+
+    handle: str
+    events: AsyncGenerator[ChatEvent]
 
 
 class _Body(BaseModel):
@@ -131,21 +140,26 @@ async def _open_turn(request: Request, parts: Parts, person: KnownPerson, body: 
     return await parts.turns.open(_question(person, body))
 
 
-@router.post("/chat", response_class=EventSourceResponse)
-async def chat(
+async def _open_stream(
     parts: Parts,
     person: KnownPerson,
     opened: Annotated[OpenTurn, Depends(_open_turn)],
     last_event_id: Annotated[int | None, Header(ge=0)] = None,
-) -> AsyncIterator[ServerSentEvent]:
-    """One question's events. The same `message_id` again, with Last-Event-ID, goes on where the reader was cut off."""
-    handle = parts.sessions.turn_handle(opened.turn, person.user)
+) -> AsyncIterator[OpenStream]:
+    """The turn's events, closed as soon as the response is over, however it ends: a reader who leaves holds nothing."""
     events = parts.turns.stream(opened, last_event_id)
     if not person.is_service:
         # What a service shows where is not known here; a guest's stream is seen by the guest alone.
         events = Restorer(parts.llm_service, opened.turn.conversation_id, person.user).restored(events)
-    async for event in events:
-        yield _sent(event, handle)
+    async with aclosing(events):
+        yield OpenStream(parts.sessions.turn_handle(opened.turn, person.user), events)
+
+
+@router.post("/chat", response_class=EventSourceResponse)
+async def chat(stream: Annotated[OpenStream, Depends(_open_stream)]) -> AsyncIterator[ServerSentEvent]:
+    """One question's events. The same `message_id` again, with Last-Event-ID, goes on where the reader was cut off."""
+    async for event in stream.events:
+        yield _sent(event, stream.handle)
 
 
 @router.post("/chat/{turn_id}/stop")

@@ -1,7 +1,7 @@
 """A guest sees their own values again, in their own stream only, however the answer is cut into tokens."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
@@ -49,7 +49,7 @@ def restored(text: str) -> str:
 
 
 def streamed(events: Sequence[ChatEvent], vault: Vault | None = None) -> list[ChatEvent]:
-    async def source() -> AsyncIterator[ChatEvent]:
+    async def source() -> AsyncGenerator[ChatEvent]:
         for event in events:
             yield event
 

@@ -1,6 +1,9 @@
 """One chat turn through the real gateway over HTTP: accepted, routed, answered or replied, streamed, resumed."""
 
+import time
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -9,12 +12,33 @@ import pytest
 from starlette.responses import JSONResponse, Response
 
 from bot.gateway.app import create_app
+from bot.gateway.conversation_queue import ConversationQueue
+from bot.gateway.fallback import FallbackRouter
+from bot.gateway.metrics import Metrics
+from bot.gateway.rasa import RasaClient
+from bot.gateway.restore import Restorer
+from bot.gateway.routing import Router
+from bot.gateway.sessions import OwnedTurn
 from bot.gateway.settings import GatewaySettings
 from bot.gateway.texts import sentence
+from bot.gateway.turn import ChatTurns, OpenTurn
+from llm_service.client import LlmServiceClient, StreamEvent
 from tests.bot.gateway.conftest import Caller, events_of, new_guest, only, words
-from tests.bot.gateway.stand_ins import PHONE_NUMBER, SENTENCES, SOURCES, LlmServiceStandIn, RasaStandIn, served
+from tests.bot.gateway.stand_ins import (
+    PHONE_NUMBER,
+    SENTENCES,
+    SERVICE_TOKEN,
+    SOURCES,
+    LlmServiceStandIn,
+    RasaStandIn,
+    served,
+)
 
 QUESTION = "고객 가족이 와서 거래내역을 달라는데 줘도 되나요?"
+
+
+def metrics_of(gateway: httpx.Client) -> str:
+    return gateway.get("/metrics", headers={"Authorization": f"Bearer {SERVICE_TOKEN}"}).text
 
 
 def test_a_question_is_answered_from_documents_with_its_sources_and_timings(
@@ -213,7 +237,7 @@ def test_what_rasa_cannot_decide_is_asked_of_the_documents_and_counted(
     assert only(events, "done")[0]["state"] == "answered"
     route: Any = llm_service.all_turns()[0].route
     assert (route["intent"], route["by"], route["reason"]) == ("ask_knowledge", "fallback", reason)
-    assert f'haechi_gateway_rasa_fallbacks_total{{reason="{reason}"}} 1.0' in gateway.get("/metrics").text
+    assert f'haechi_gateway_rasa_fallbacks_total{{reason="{reason}"}} 1.0' in metrics_of(gateway)
 
 
 def test_a_guest_cannot_enter_the_conversation_of_another(
@@ -241,9 +265,69 @@ async def test_a_reader_who_leaves_does_not_end_the_answer(
     assert llm_service.generations == 1
 
 
+class EndlessAnswer(LlmServiceClient):
+    """Events of an answer that does not end; knows whether anybody still reads them."""
+
+    def __init__(self) -> None:
+        self.is_read = False
+        self.handed_out: list[AsyncGenerator[StreamEvent]] = []
+
+    def events(self, turn_id: str, conversation_id: str, after: int = 0) -> AsyncGenerator[StreamEvent]:
+        # Kept, so that only who closes it closes it, and not the garbage collector.
+        self.handed_out.append(self._endless())
+        return self.handed_out[-1]
+
+    async def _endless(self) -> AsyncGenerator[StreamEvent]:
+        self.is_read = True
+        try:
+            for number in count(1):
+                yield StreamEvent(number, "token", {"text": "가 "})
+        finally:
+            self.is_read = False
+
+
+@pytest.mark.parametrize("restored", [False, True])
+async def test_closing_a_stream_closes_what_it_reads_at_once(restored: bool) -> None:
+    answer, metrics = EndlessAnswer(), Metrics()
+    router = Router(RasaClient("", ""), FallbackRouter(), lambda _reason: None)
+    turns = ChatTurns(answer, router, ConversationQueue(1), metrics)
+    opened = OpenTurn(OwnedTurn("t", "c"), False, None, "ko", "received", None, "", False, {}, 0.0)
+    events = turns.stream(opened)
+    if restored:
+        events = Restorer(answer, "c", "guest").restored(events)
+    async for event in events:
+        if event.event == "token":
+            break
+    assert (answer.is_read, metrics.open_streams._value.get()) == (True, 1)
+    await events.aclose()
+    assert (answer.is_read, metrics.open_streams._value.get()) == (False, 0)
+
+
+def test_a_reader_who_leaves_leaves_no_stream_open(
+    guest: Caller, llm_service: LlmServiceStandIn, gateway: httpx.Client
+) -> None:
+    llm_service.pace_seconds = 0.005
+    body = guest.chat_body("길게 설명해 주세요")
+    with guest.http.stream("POST", "/v1/chat", json=body, headers={"Authorization": f"Bearer {guest.token}"}) as reply:
+        lines = reply.iter_lines()
+        while next(lines) != "event: token":
+            pass
+        assert (llm_service.open_streams, open_streams(gateway)) == (1, 1)
+    given_up = time.monotonic() + 5
+    while time.monotonic() < given_up and (llm_service.open_streams or open_streams(gateway)):
+        pass
+    assert (llm_service.open_streams, open_streams(gateway)) == (0, 0)
+    assert llm_service.all_turns()[0].state == "answering"
+
+
+def open_streams(gateway: httpx.Client) -> float:
+    (line,) = [line for line in metrics_of(gateway).splitlines() if line.startswith("haechi_gateway_open_streams ")]
+    return float(line.split()[1])
+
+
 def test_a_turn_is_counted_once_however_often_it_is_streamed(gateway: httpx.Client, guest: Caller) -> None:
     def answered() -> float:
-        lines = gateway.get("/metrics").text.splitlines()
+        lines = metrics_of(gateway).splitlines()
         found = [line.split()[1] for line in lines if line.startswith('haechi_gateway_turns_total{state="answered"}')]
         return float(found[0]) if found else 0.0
 
