@@ -54,9 +54,11 @@ class IngestSummary:
 
 
 async def ingest_folders(
-    llm_service: LlmServiceClient, folders: Sequence[DocumentFolder], console: Console
+    llm_service: LlmServiceClient, folders: Sequence[DocumentFolder], console: Console, *, maximum_bytes: int
 ) -> IngestSummary:
     """Ingest every file of every folder that changed. A bad file is reported by name and the rest goes on.
+
+    Bad is also a file over `maximum_bytes`, which is not read, and a link out of its folder, which is not followed.
 
     Raises `InvalidInput` for an `audience.yaml` that cannot be read.
     """
@@ -79,7 +81,12 @@ async def ingest_folders(
             if declared is None:
                 summary.undeclared += 1
             else:
-                summary.add(await _upload(llm_service, path, file, declared))
+                refused = _refusal(folder, file, maximum_bytes)
+                summary.add(
+                    DocumentReport(path, "failed", refused, None, 0)
+                    if refused
+                    else await _upload(llm_service, path, file, declared)
+                )
             progress.advance(bar)
         progress.update(bar, description="")
     report_failures(summary, console)
@@ -102,6 +109,13 @@ def report_failures(summary: IngestSummary, console: Console) -> None:
         console.print(f"[dim]audience.yaml에 없어 건너뜀 / skipped, covered by no line: {summary.undeclared}[/dim]")
     counts = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
     console.print(f"[dim]문서 / documents: {counts}; 새 구절 / new passages: {summary.passages}[/dim]", highlight=False)
+
+
+def _refusal(folder: DocumentFolder, file: Path, maximum_bytes: int) -> str:
+    """Why a file is not even read, as a code; empty when it may be."""
+    if not file.resolve().is_relative_to(folder.path.resolve()):
+        return "outside_folder"
+    return "too_large" if file.stat().st_size > maximum_bytes else ""
 
 
 async def _upload(llm_service: LlmServiceClient, path: str, file: Path, declared: Declaration) -> DocumentReport:

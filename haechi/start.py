@@ -25,6 +25,7 @@ from haechi.secrets import ensure_secrets, read_secret
 from haechi.settings import PlatformSettings
 from haechi.supervisor import PROJECT
 from llm_service.client import ServiceError
+from llm_service.settings import load_settings
 
 POLL_SECONDS = 0.1
 STAGES = ("mask", "route", "retrieve", "answer")
@@ -87,7 +88,8 @@ async def start_and_ask(
         async with running_platform(settings) as found:
             with console.status("llm_service"):
                 await start.wait_until("llm_service", lambda: _is_ready(found.llm_service.ready))
-            await ingest_folders(found.llm_service, chosen, console)
+            limit = load_settings().maximum_document_bytes
+            await ingest_folders(found.llm_service, chosen, console, maximum_bytes=limit)
             answer = await _first_answer(found, start, console)
         console.print(f"[dim]{time.monotonic() - began:.1f} s from start to the first answer[/dim]")
         if not once:

@@ -13,6 +13,7 @@ from haechi.commands import revisions
 from haechi.connection import platform
 from haechi.ingest import DocumentFolder, IngestSummary, ingest_folders
 from haechi.settings import PlatformSettings
+from llm_service.settings import load_settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object. / JSON으로 출력")]
 
@@ -70,7 +71,9 @@ def _shown_to(document: dict[str, Any]) -> str:
 
 async def _ingest(folder: DocumentFolder, console: Console) -> IngestSummary:
     async with platform(PlatformSettings()) as found:
-        return await ingest_folders(found.llm_service, [folder], console)
+        return await ingest_folders(
+            found.llm_service, [folder], console, maximum_bytes=load_settings().maximum_document_bytes
+        )
 
 
 async def _documents() -> list[dict[str, Any]]:
@@ -82,5 +85,6 @@ def _as_object(summary: IngestSummary) -> dict[str, object]:
     return {
         "counts": summary.counts,
         "passages": summary.passages,
+        "undeclared": summary.undeclared,
         "failed": [asdict(report) for report in summary.failed],
     }
