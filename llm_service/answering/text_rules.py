@@ -22,10 +22,10 @@ def require_question(raw: RawText, maximum_characters: int) -> None:
     (text_too_long).
     """
     text = raw.reveal()
-    if not text.strip():
-        raise InvalidInput("text_empty", "the text is empty or blank")
     if len(text) > maximum_characters:
         raise TooLarge("text_too_long", f"the text has {len(text)} characters; {maximum_characters} are taken")
+    if not text.strip():
+        raise InvalidInput("text_empty", "the text is empty or blank")
     require_readable(raw)
     if not any(character.isalnum() for character in KEYCAP.sub("", text)):
         raise InvalidInput("text_without_words", "the text has neither a letter nor a digit")
