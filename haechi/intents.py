@@ -78,8 +78,9 @@ async def _through_own_rasa(settings: PlatformSettings) -> AsyncIterator[Classif
 
 
 def _rasa_alone(plan: Plan) -> Plan:
-    """Rasa without the other processes; there is no Redis then, so its conversations stay in memory."""
-    return replace(plan, processes=("rasa",), environment={**plan.environment, "HAECHI_RASA_TRACKER_URL": ""})
+    """Rasa without the other processes, with a log of its own; without Redis its conversations stay in memory."""
+    environment = {**plan.environment, "HAECHI_RASA_TRACKER_URL": ""}
+    return replace(plan, processes=("rasa",), environment=environment, log=plan.log.with_name("route.log"))
 
 
 async def _wait_until_ready(rasa: RasaClient, supervisor: "subprocess.Popen[bytes]") -> None:

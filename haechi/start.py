@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from llm_service.settings import load_settings
 POLL_SECONDS = 0.1
 STAGES = ("mask", "route", "retrieve", "answer")
 STOP_SECONDS = 15.0
+KEPT_LOGS = 5
 STREAMS_DATABASE = 0
 TRACKER_DATABASE = 1  # Rasa's conversations, apart from our keys
 FIRST_QUESTION = "고객 가족이 와서 거래내역을 달라는데 줘도 되나요?"
@@ -175,7 +177,8 @@ def refuse_if_running(settings: PlatformSettings) -> None:
 
 
 def prepare(plan: Plan, say: Callable[[str], None]) -> None:
-    """Bring the schema up to date and train the intents if their data changed."""
+    """Begin a new log, bring the schema up to date, and train the intents if their data changed."""
+    set_aside(plan.log)
     say("schema")
     _run([sys.executable, "-m", "llm_service.store.migrate"], plan, "the database schema")
     if plan.rasa_python:
@@ -183,8 +186,16 @@ def prepare(plan: Plan, say: Callable[[str], None]) -> None:
         _run([plan.rasa_python, "-m", "bot.rasa.train"], plan, "the training of the intents")
 
 
+def set_aside(log: Path) -> None:
+    """Move the log of an earlier start away, as LOG.1, and the older ones one further; `KEPT_LOGS` of them are kept."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    names = [log, *(log.with_name(f"{log.name}.{age}") for age in range(1, KEPT_LOGS + 1))]
+    for younger, older in reversed(list(pairwise(names))):
+        if younger.exists():
+            younger.replace(older)
+
+
 def _run(command: list[str], plan: Plan, what: str) -> None:
-    plan.log.parent.mkdir(parents=True, exist_ok=True)
     with plan.log.open("a", encoding="utf-8") as log:
         done = subprocess.run(command, cwd=PROJECT, env=dict(plan.environment), stdout=log, stderr=log, check=False)
     if done.returncode != 0:
