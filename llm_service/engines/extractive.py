@@ -24,6 +24,8 @@ WHOLE_PASSAGE_CHARACTERS: Final = 320
 
 # A further unit must come this near the best one to be worth the reader's time.
 _WORTH_QUOTING: Final = 0.6
+# Share of the retrieval score of the best source quoted that another one needs: less is about something else.
+_ANOTHER_SOURCE: Final = 0.7
 _CITATION_MARK: Final = re.compile(r"\[\d[\d, ]*\]")
 _ASKED: Final = re.compile(r"\s*(?:질문|문|Q|Question)\s?[:.]\s")
 _ANSWERED: Final = re.compile(r"\s*(?:답변|답|A|Answer)\s?[:.]\s+")
@@ -56,7 +58,7 @@ class ExtractiveEngine:
             return ()
         if stored := _stored_answer(request.passages[ranked[0].passage].text):
             return (_block(stored, ranked[0].passage),)
-        chosen = _Quotation(asked, outlines)
+        chosen = _Quotation(asked, outlines, [passage.score for passage in request.passages])
         for unit in ranked:
             chosen.offer(unit)
         return tuple(
@@ -80,10 +82,11 @@ def _stored_answer(text: str) -> str:
 class _Quotation:
     """The units chosen so far; each offer is taken only if it fits and is worth it."""
 
-    def __init__(self, asked: Asked, outlines: Sequence[Sequence[Unit]]) -> None:
+    def __init__(self, asked: Asked, outlines: Sequence[Sequence[Unit]], scores: Sequence[float]) -> None:
         self.by_passage: dict[int, set[int]] = {}
         self._asked = asked
         self._outlines = outlines
+        self._scores = scores
         self._best = 0.0
         self._taken = 0
         self._room = MAXIMUM_CHARACTERS
@@ -109,9 +112,16 @@ class _Quotation:
     def _is_worth_it(self, unit: ScoredUnit) -> bool:
         if unit.index in self.by_passage.get(unit.passage, set()):
             return False
-        if unit.passage not in self.by_passage and len(self.by_passage) == MAXIMUM_SOURCES:
+        if unit.passage not in self.by_passage and not self._has_room_for_source(unit.passage):
             return False
         return self._taken < MAXIMUM_UNITS and unit.score >= _WORTH_QUOTING * self._best
+
+    def _has_room_for_source(self, passage: int) -> bool:
+        """Another source is taken beside those quoted only if retrieval thought nearly as much of it."""
+        if len(self.by_passage) == MAXIMUM_SOURCES:
+            return False
+        best = max((self._scores[quoted] for quoted in self.by_passage), default=0.0)
+        return self._scores[passage] >= _ANOTHER_SOURCE * best
 
     def _take(self, unit: ScoredUnit, wanted: set[int]) -> None:
         self._room -= self._length(unit.passage, wanted)

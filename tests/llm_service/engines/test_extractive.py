@@ -1,6 +1,7 @@
 """An answer by quotation says nothing of its own, keeps together what belongs together, and knows when to decline."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -87,6 +88,13 @@ def test_another_wording_of_a_word_finds_its_unit() -> None:
 @pytest.mark.parametrize("question", ["주차장 영업시간 토요일", "?", ""])
 def test_a_question_that_no_unit_supports_is_declined(question: str) -> None:
     assert answer(question, passage("보험금의 한도는 1억원으로 한다.")) == ""
+
+
+@pytest.mark.parametrize(("score", "cited"), [(0.9, {"[1]", "[2]"}), (0.5, {"[1]"})])
+def test_another_source_is_quoted_only_if_retrieval_thought_nearly_as_much_of_it(score: float, cited: set[str]) -> None:
+    best = replace(passage("예금의 보호 한도는 1억원이다."), score=1.0)
+    other = replace(passage("보험의 보호 한도는 1억원이다.", 2), score=score)
+    assert set(re.findall(r"\[\d\]", answer("보호 한도 얼마", best, other))) == cited
 
 
 def test_without_passages_everything_is_declined() -> None:
