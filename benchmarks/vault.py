@@ -9,7 +9,7 @@ import asyncio
 import base64
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -122,7 +122,7 @@ def keep(session: Session, vault: Vault, user_key: str, thread: str, said: Detec
 async def stream(text: str, restorer: Restorer) -> str:
     """The text as a guest reads it, token by token."""
 
-    async def tokens() -> AsyncIterator[ChatEvent]:
+    async def tokens() -> AsyncGenerator[ChatEvent, None]:
         for number, start in enumerate(range(0, len(text), TOKEN_CHARACTERS), start=1):
             yield ChatEvent(number, "token", {"text": text[start : start + TOKEN_CHARACTERS]})
 
