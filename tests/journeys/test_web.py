@@ -16,20 +16,20 @@ MARKER = "유니콘풍선껌"
 
 
 class Guest:
-    """One guest with one conversation."""
+    """One guest with one conversation; with a token of its own, whoever that token belongs to."""
 
-    def __init__(self, http: httpx.Client) -> None:
+    def __init__(self, http: httpx.Client, token: str | None = None) -> None:
         self._http = http
         self._conversation = str(uuid4())
-        token = http.post("/v1/session", json={"locale": "ko"}).json()["token"]
+        token = token or http.post("/v1/session", json={"locale": "ko"}).json()["token"]
         self.headers = {"Authorization": f"Bearer {token}"}
 
     def post(self, **changes: object) -> httpx.Response:
         body = {"message_id": str(uuid4()), "conversation": self._conversation, "text": "", "locale": "ko", **changes}
         return self._http.post("/v1/chat", json=body, headers=self.headers)
 
-    def ask(self, text: str) -> list[tuple[str, dict[str, Any]]]:
-        response = self.post(text=text)
+    def ask(self, text: str, **changes: object) -> list[tuple[str, dict[str, Any]]]:
+        response = self.post(text=text, **changes)
         assert response.status_code == httpx.codes.OK, response.text
         events = (parse_event(block.split("\n")) for block in response.text.replace("\r\n", "\n").split("\n\n"))
         return [(event.event, event.data) for event in events if event]
@@ -79,13 +79,37 @@ def test_a_question_is_masked_routed_answered_with_sources_and_judged(
     assert "5432" not in question
 
 
-def test_a_customer_is_never_shown_a_document_of_the_staff(guest: Guest) -> None:
-    for question in ("고객 가족이 와서 거래내역을 달라는데 줘도 되나요?", "실명확인 업무 안내 보여줘", "창구직원 FAQ"):
-        for name, data in guest.ask(question):
-            if name == "sources":
-                assert [
-                    source["document"] for source in data["sources"] if source["document"].startswith("staff/")
-                ] == []
+def documents_of(events: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    return [source["document"] for name, data in events if name == "sources" for source in data["sources"]]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "고객 가족이 와서 거래내역을 달라는데 줘도 되나요?",
+        "대리인이 오면 실명확인을 어떻게 하나요?",
+        "고객이 금리인하를 신청하면 창구에서 무엇을 확인하나요?",
+    ],
+)
+def test_what_the_staff_is_shown_of_its_own_documents_a_customer_is_not(
+    running_platform: RunningPlatform, http: httpx.Client, guest: Guest, question: str
+) -> None:
+    teller = Guest(http, running_platform.token)
+    assert [path for path in documents_of(teller.ask(question, audience="staff")) if path.startswith("staff/")]
+    events = guest.ask(question)
+    shown, refused = documents_of(events), events[-1][1]["refused"]
+    assert shown or refused
+    assert [path for path in shown if path.startswith("staff/")] == []
+
+
+def test_typed_praise_is_kept_as_feedback_on_the_answer_before_it(
+    running_platform: RunningPlatform, guest: Guest
+) -> None:
+    turn = guest.ask("예금자보호 한도가 얼마인가요?")[0][1]
+    guest.answer("도움이 됐어요")
+    assert rows(
+        running_platform, "SELECT verdict, state FROM feedback WHERE turn_id = ?", turn["turn_id"].split(".")[0]
+    ) == [("up", "pending")]
 
 
 def test_the_loan_form_computes_a_payment_over_several_turns(guest: Guest) -> None:
