@@ -20,6 +20,8 @@ from bot.actions.protocol import ActionCall, ActionReply, Tracker
 from llm_service.logs import configure_logging, leave_no_text_behind
 
 TOKEN_NAME: Final = "haechi_service_token"  # noqa: S105 the name of a secret, not the secret
+DEFAULT_HOME: Final = ".haechi"
+DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8082
 ACTIONS: Final[dict[str, Callable[[Tracker], ActionReply]]] = {
     "validate_loan_form": validate_loan_form,
@@ -69,18 +71,22 @@ async def _refuse_without_echo(_: Request, __: Exception) -> JSONResponse:
 
 
 def read_token() -> str:
-    """From HAECHI_SERVICE_TOKEN, else from the secrets directory of HAECHI_HOME. Raises TokenMissing."""
+    """From HAECHI_SERVICE_TOKEN, else from HAECHI_SECRETS_DIRECTORY or the one in HAECHI_HOME. Raises TokenMissing."""
     given = os.environ.get(TOKEN_NAME.upper(), "").strip()
-    path = Path(os.environ.get("HAECHI_HOME", ".haechi")) / "secrets" / TOKEN_NAME
+    at_home = Path(os.environ.get("HAECHI_HOME", DEFAULT_HOME)) / "secrets"
+    path = Path(os.environ.get("HAECHI_SECRETS_DIRECTORY") or at_home) / TOKEN_NAME
     if not given and path.is_file():
         given = path.read_text(encoding="ascii").strip()
     if not given:
-        raise TokenMissing(f"Set {TOKEN_NAME.upper()}, or put the token into secrets/{TOKEN_NAME} of HAECHI_HOME")
+        raise TokenMissing(
+            f"Set {TOKEN_NAME.upper()}, or put the token into the file {TOKEN_NAME} of HAECHI_SECRETS_DIRECTORY"
+            " or of the folder secrets of HAECHI_HOME"
+        )
     return given
 
 
 def main() -> None:
-    host = os.environ.get("HAECHI_ACTIONS_HOST", "127.0.0.1")
+    host = os.environ.get("HAECHI_ACTIONS_HOST", DEFAULT_HOST)
     port = int(os.environ.get("HAECHI_ACTIONS_PORT", DEFAULT_PORT))
     app = create_app(read_token())
     configure_logging("actions")

@@ -51,14 +51,19 @@ def actions_url() -> str:
 def secret(name: str) -> str:
     """A token by its name, `haechi_rasa_token` say: from HAECHI_RASA_TOKEN, else from the secrets directory.
 
+    That is HAECHI_SECRETS_DIRECTORY, else `secrets` in the data directory.
+
     Raises SecretMissing: without a token nothing is served.
     """
     value = os.environ.get(name.upper(), "").strip()
-    path = home() / "secrets" / name
+    path = Path(os.environ.get("HAECHI_SECRETS_DIRECTORY") or home() / "secrets") / name
     if not value and path.is_file():
         value = path.read_text(encoding="ascii").strip()
     if not value:
-        raise SecretMissing(f"Set {name.upper()}, or put the token into the file secrets/{name} of HAECHI_HOME")
+        raise SecretMissing(
+            f"Set {name.upper()}, or put the token into the file {name} of HAECHI_SECRETS_DIRECTORY"
+            " or of the folder secrets of HAECHI_HOME"
+        )
     return value
 
 

@@ -1,12 +1,13 @@
 """docs/settings.md is what the code says."""
 
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from haechi.cli import build_app
-from haechi.commands.platform import SETTINGS_CLASSES, settings_page
+from haechi.commands.platform import PLAIN_VARIABLES, SETTINGS_CLASSES, settings_page
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -32,3 +33,13 @@ def test_every_command_is_in_the_readme() -> None:
     for name in filter(None, [*commands, *groups]):
         assert name in listed
         assert f"haechi {name}" in written, f"README does not mention `haechi {name}`"
+
+
+@pytest.mark.parametrize(("title", "folder"), [("Rasa", "bot/rasa"), ("Action server", "bot/actions")])
+def test_every_variable_that_a_plain_process_reads_is_on_the_page(title: str, folder: str) -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in sorted((PAGE.parents[1] / folder).rglob("*.py")))
+    read = set(re.findall(r'environ(?:\.get\(|\[)"(HAECHI_\w+)"', source))
+    secrets = {name.upper() for name in re.findall(r'"(haechi_\w+_token)"', source)}
+    assert read
+    assert secrets
+    assert {variable for variable, _, _ in PLAIN_VARIABLES[title]} == read | secrets

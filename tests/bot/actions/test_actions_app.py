@@ -118,3 +118,11 @@ def test_the_server_does_not_start_without_a_token(monkeypatch: pytest.MonkeyPat
 
 async def test_it_is_alive(server: httpx.AsyncClient) -> None:
     assert (await server.get("/health/live")).json() == {"status": "ok"}
+
+
+def test_the_token_comes_from_the_named_secrets_directory(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "haechi_service_token").write_text("of-the-mount\n", encoding="ascii")
+    monkeypatch.delenv("HAECHI_SERVICE_TOKEN", raising=False)
+    monkeypatch.setenv("HAECHI_HOME", str(tmp_path / "no-home"))
+    monkeypatch.setenv("HAECHI_SECRETS_DIRECTORY", str(tmp_path))
+    assert read_token() == "of-the-mount"
