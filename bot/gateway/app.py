@@ -63,7 +63,7 @@ def create_app(settings: GatewaySettings, to_llm_service: httpx.AsyncBaseTranspo
     app.include_router(web.router)
     app.include_router(health.router)
     _serve_page(app)
-    _speak_errors(app, metrics)
+    _speak_errors(app, metrics, settings.maximum_question_characters)
     app.add_middleware(
         Door,
         maximum_body_bytes=settings.maximum_body_bytes,
@@ -111,7 +111,7 @@ def _serve_page(app: FastAPI) -> None:
     app.mount("/widget", StaticFiles(directory=PAGE_DIRECTORY), name="widget")
 
 
-def _speak_errors(app: FastAPI, metrics: Metrics) -> None:
+def _speak_errors(app: FastAPI, metrics: Metrics, maximum_question_characters: int) -> None:
     """Every failure becomes {"error": {"code", "message", "message_ko"}}; none quotes what was sent."""
 
     def respond(code: str, status: int, retry_after_seconds: int | None = None) -> JSONResponse:
@@ -119,7 +119,9 @@ def _speak_errors(app: FastAPI, metrics: Metrics) -> None:
         headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
         if retry_after_seconds:
             headers["Retry-After"] = str(retry_after_seconds)
-        return JSONResponse({"error": error_body(code)}, status_code=status, headers=headers)
+        return JSONResponse(
+            {"error": error_body(code, maximum_question_characters)}, status_code=status, headers=headers
+        )
 
     @app.exception_handler(Declined)
     async def declined(_request: Request, error: Declined) -> JSONResponse:

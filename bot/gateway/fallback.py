@@ -4,9 +4,10 @@ The phrases and replies stand in `fallback.yaml`. This is no classifier and clai
 """
 
 from pathlib import Path
+from typing import Self
 
 import yaml
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, model_validator
 
 from bot.gateway.decision import KNOWLEDGE_INTENT, Decision, Intent
 from llm_service.client import Locale, Route
@@ -16,8 +17,15 @@ TABLE_FILE = Path(__file__).with_name("fallback.yaml")
 
 class _Entry(BaseModel):
     phrases: list[str]
-    reply: dict[Locale, str]
+    reply: dict[Locale, str] = {}
     handoff: bool = False
+
+    @model_validator(mode="after")
+    def promise_words(self) -> Self:
+        """Only a hand-off has words of its own elsewhere; every other entry must bring them."""
+        if not self.reply and not self.handoff:
+            raise ValueError("an entry needs a reply in both languages, or is a hand-off")
+        return self
 
 
 class FallbackRouter:
@@ -33,7 +41,8 @@ class FallbackRouter:
         entry = self._entries.get(intent.name)
         if entry is None:
             return Decision(route, asks_documents=True)
-        return Decision(route, asks_documents=False, replies=(entry.reply[locale],), handoff=entry.handoff)
+        replies = (entry.reply[locale],) if entry.reply else ()
+        return Decision(route, asks_documents=False, replies=replies, handoff=entry.handoff)
 
     def intent_of(self, masked_text: str) -> Intent:
         """The intent whose phrase occurs, with confidence 1; otherwise ask_knowledge with confidence 0."""

@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import yaml
 
@@ -9,6 +10,7 @@ from llm_service.client import Locale
 
 TEXTS_FILE = Path(__file__).with_name("texts.yaml")
 UNKNOWN_ERROR_CODE = "service_failed"
+LOCALES: Final[tuple[Locale, ...]] = ("ko", "en")
 
 
 def sentence(section: str, code: str, locale: Locale) -> str:
@@ -16,10 +18,15 @@ def sentence(section: str, code: str, locale: Locale) -> str:
     return _table()[section][code][locale]
 
 
-def error_body(code: str) -> dict[str, str]:
-    """{"code", "message" (English), "message_ko"}; a code the table lacks gets the general sentence."""
-    known = code if code in _table()["errors"] else UNKNOWN_ERROR_CODE
-    return {"code": code, "message": sentence("errors", known, "en"), "message_ko": sentence("errors", known, "ko")}
+def error_body(code: str, limit: int | None = None) -> dict[str, str]:
+    """{"code", "message" (English), "message_ko"}; `limit` is filled in where a sentence names one.
+
+    A code that the table lacks, or whose limit is not known, gets the general sentence.
+    """
+    known = code in _table()["errors"] and (limit is not None or "{limit" not in sentence("errors", code, "ko"))
+    shown = code if known else UNKNOWN_ERROR_CODE
+    korean, english = (sentence("errors", shown, locale).format(limit=limit) for locale in LOCALES)
+    return {"code": code, "message": english, "message_ko": korean}
 
 
 @cache

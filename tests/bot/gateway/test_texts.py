@@ -33,6 +33,13 @@ def test_a_code_the_table_lacks_keeps_its_name() -> None:
     assert error_body("engine_exploded")["message"]
 
 
+@pytest.mark.parametrize("code", TABLE["errors"])
+def test_no_sentence_is_shown_with_a_gap(code: str) -> None:
+    for body in (error_body(code), error_body(code, limit=4000)):
+        assert body["code"] == code
+        assert "{" not in body["message"] + body["message_ko"]
+
+
 def test_the_pages_two_languages_have_the_same_texts() -> None:
     korean, english = (
         json.loads((PACKAGE / "page" / "locales" / f"{name}.json").read_text("utf-8")) for name in ("ko", "en")

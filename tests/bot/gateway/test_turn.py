@@ -41,6 +41,12 @@ def metrics_of(gateway: httpx.Client) -> str:
     return gateway.get("/metrics", headers={"Authorization": f"Bearer {SERVICE_TOKEN}"}).text
 
 
+def counted(gateway: httpx.Client, name: str) -> float:
+    """The value of a counter or gauge with its labels; 0 while it has never been counted."""
+    found = [line for line in metrics_of(gateway).splitlines() if line.startswith(f"{name} ")]
+    return float(found[0].rsplit(maxsplit=1)[1]) if found else 0.0
+
+
 def test_a_question_is_answered_from_documents_with_its_sources_and_timings(
     guest: Caller, llm_service: LlmServiceStandIn
 ) -> None:
@@ -82,6 +88,14 @@ def test_a_hand_off_is_told_to_the_person(guest: Caller) -> None:
     events = guest.ask("상담원 연결해 주세요")
     assert [notice["code"] for notice in only(events, "notice")] == ["handoff"]
     assert "상담원" in words(events)
+
+
+def test_a_hand_off_is_told_in_the_same_words_without_rasa(guest: Caller, rasa: RasaStandIn) -> None:
+    by_rasa = words(guest.ask("상담원 연결해 주세요"))
+    rasa.says = UNUSABLE_REPLIES["empty"]
+    without = guest.ask("상담원 연결해 주세요")
+    assert words(without) == by_rasa
+    assert [notice["code"] for notice in only(without, "notice")] == ["handoff"]
 
 
 def test_a_form_that_repeats_its_question_follows_the_answer(guest: Caller) -> None:
@@ -233,11 +247,13 @@ def test_what_rasa_cannot_decide_is_asked_of_the_documents_and_counted(
     gateway: httpx.Client, guest: Caller, rasa: RasaStandIn, llm_service: LlmServiceStandIn, reason: str
 ) -> None:
     rasa.says = UNUSABLE_REPLIES[reason]
+    counter = f'haechi_gateway_rasa_fallbacks_total{{reason="{reason}"}}'
+    before = counted(gateway, counter)
     events = guest.ask(QUESTION)
     assert only(events, "done")[0]["state"] == "answered"
     route: Any = llm_service.all_turns()[0].route
     assert (route["intent"], route["by"], route["reason"]) == ("ask_knowledge", "fallback", reason)
-    assert f'haechi_gateway_rasa_fallbacks_total{{reason="{reason}"}} 1.0' in metrics_of(gateway)
+    assert counted(gateway, counter) == before + 1
 
 
 def test_a_guest_cannot_enter_the_conversation_of_another(
@@ -321,18 +337,13 @@ def test_a_reader_who_leaves_leaves_no_stream_open(
 
 
 def open_streams(gateway: httpx.Client) -> float:
-    (line,) = [line for line in metrics_of(gateway).splitlines() if line.startswith("haechi_gateway_open_streams ")]
-    return float(line.split()[1])
+    return counted(gateway, "haechi_gateway_open_streams")
 
 
 def test_a_turn_is_counted_once_however_often_it_is_streamed(gateway: httpx.Client, guest: Caller) -> None:
-    def answered() -> float:
-        lines = metrics_of(gateway).splitlines()
-        found = [line.split()[1] for line in lines if line.startswith('haechi_gateway_turns_total{state="answered"}')]
-        return float(found[0]) if found else 0.0
-
-    before = answered()
+    counter = 'haechi_gateway_turns_total{state="answered"}'
+    before = counted(gateway, counter)
     body = guest.chat_body(QUESTION)
     for _ in range(3):
         guest.post("/v1/chat", body)
-    assert answered() == before + 1
+    assert counted(gateway, counter) == before + 1

@@ -198,6 +198,16 @@ def test_too_many_questions_of_a_guest_wait_and_services_do_not(
     assert 0 < int(late[0].headers["Retry-After"]) <= 60
 
 
+def test_a_question_that_is_too_long_is_told_the_limit_that_is_set(gateway_settings: dict[str, Any]) -> None:
+    app = create_app(GatewaySettings(**gateway_settings, maximum_question_characters=1234))
+    with served(app) as url, httpx.Client(base_url=url, trust_env=False) as http:
+        guest = new_guest(http)
+        error = guest.post("/v1/chat", guest.chat_body("가" * 1235)).json()["error"]
+    assert error["code"] == "text_too_long"
+    assert "1,234" in error["message"]
+    assert "1,234" in error["message_ko"]
+
+
 def test_too_many_sessions_of_one_address_wait(gateway_settings: dict[str, Any]) -> None:
     app = create_app(GatewaySettings(**gateway_settings, sessions_per_minute_per_address=2))
     with served(app) as url, httpx.Client(base_url=url, trust_env=False) as http:
