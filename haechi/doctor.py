@@ -9,6 +9,7 @@ from typing import Literal
 from haechi.redis_server import RedisMissing, redis_program
 from haechi.settings import PlatformSettings
 from haechi.start import find_rasa_python
+from haechi.texts import sentence
 from llm_service.settings import Settings, load_settings
 
 RASA_PROBE_SECONDS = 60
@@ -42,11 +43,7 @@ def examine(settings: PlatformSettings) -> list[Finding]:
 def _rasa(settings: PlatformSettings) -> Finding:
     python = find_rasa_python(settings)
     if python is None:
-        return Finding(
-            "rasa",
-            "stand-in",
-            "no Python 3.10 environment: intents are routed by the fallback. `pyenv install 3.10`, then `make setup`",
-        )
+        return Finding("rasa", "stand-in", sentence("doctor_rasa_stand_in"))
     probe = subprocess.run(
         [python, "-c", "import importlib.metadata as m; print(m.version('rasa'))"],
         capture_output=True,
@@ -55,49 +52,49 @@ def _rasa(settings: PlatformSettings) -> Finding:
         check=False,
     )
     if probe.returncode != 0:
-        return Finding("rasa", "missing", f"{python} has no Rasa; run `make setup`")
-    return Finding("rasa", "ok", f"Rasa {probe.stdout.strip()} in its own environment")
+        return Finding("rasa", "missing", sentence("doctor_rasa_missing", python=python))
+    return Finding("rasa", "ok", sentence("doctor_rasa_ok", version=probe.stdout.strip()))
 
 
 def _redis() -> Finding:
     try:
         return Finding("redis", "ok", redis_program())
-    except RedisMissing as missing:
-        return Finding("redis", "missing", str(missing))
+    except RedisMissing:
+        return Finding("redis", "missing", sentence("doctor_redis_missing"))
 
 
 def _records(service: Settings) -> Finding:
     if service.resolved_database_url.startswith("sqlite"):
-        return Finding("records", "stand-in", "SQLite file; production keeps its records in PostgreSQL")
+        return Finding("records", "stand-in", sentence("doctor_records_stand_in"))
     return Finding("records", "ok", "PostgreSQL")
 
 
 def _vectors(service: Settings) -> Finding:
     if not service.qdrant_url:
-        return Finding("vectors", "stand-in", "Qdrant Edge inside llm_service; production runs a Qdrant server")
-    return Finding("vectors", "ok", "Qdrant server")
+        return Finding("vectors", "stand-in", sentence("doctor_vectors_stand_in"))
+    return Finding("vectors", "ok", sentence("doctor_vectors_ok"))
 
 
 def _engine(service: Settings) -> Finding:
-    return Finding(
-        "engine", "stand-in", f"{service.engine}: answers are quotations of the documents, no model writes them"
-    )
+    return Finding("engine", "stand-in", sentence("doctor_engine_stand_in", engine=service.engine))
 
 
 def _secrets(home: Path) -> Finding:
     directory = home / "secrets"
     if not directory.is_dir():
-        return Finding("secrets", "stand-in", "none yet; the first start makes them for this machine only")
+        return Finding("secrets", "stand-in", sentence("doctor_secrets_none_yet"))
     if home.stat().st_mode & OPEN_TO_OTHERS:
-        return Finding("secrets", "missing", f"{home} is open to other users; run `chmod 700` on it")
+        return Finding("secrets", "missing", sentence("doctor_home_open", home=home))
     open_to_others = [path.name for path in directory.iterdir() if path.stat().st_mode & OPEN_TO_OTHERS]
     if open_to_others:
-        return Finding("secrets", "missing", f"readable by others: {', '.join(open_to_others)}; run chmod 600 on them")
-    return Finding("secrets", "stand-in", "made by the first start; production brings its own")
+        return Finding("secrets", "missing", sentence("doctor_secrets_open", names=", ".join(open_to_others)))
+    return Finding("secrets", "stand-in", sentence("doctor_secrets_stand_in"))
 
 
 def _disk(home: Path) -> Finding:
     free = shutil.disk_usage(home if home.exists() else Path()).free
     if free < FREE_DISK_BYTES:
-        return Finding("disk", "missing", f"{free / 1e9:.1f} GB free; {FREE_DISK_BYTES / 1e9:.0f} GB are needed")
-    return Finding("disk", "ok", f"{free / 1e9:.0f} GB free")
+        return Finding(
+            "disk", "missing", sentence("doctor_disk_missing", free=free / 1e9, needed=FREE_DISK_BYTES / 1e9)
+        )
+    return Finding("disk", "ok", sentence("doctor_disk_ok", free=free / 1e9))

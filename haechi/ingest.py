@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from haechi.batch import CommandFailed
+from haechi.texts import sentence
 from llm_service.client import Audience, DocumentReport, LlmServiceClient, ServiceError
 from llm_service.retrieval.manifest import MANIFEST_NAME, Declaration, read_manifest
 
@@ -64,7 +65,7 @@ async def ingest_folders(
     """
     summary = IngestSummary()
     columns = (
-        TextColumn("문서 / documents"),
+        TextColumn(sentence("ingest_documents")),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -106,9 +107,11 @@ def report_failures(summary: IngestSummary, console: Console) -> None:
     for report in summary.failed:
         console.print(f"  [yellow]{report.state}[/yellow] {report.path}: {report.reason}", highlight=False)
     if summary.undeclared:
-        console.print(f"[dim]audience.yaml에 없어 건너뜀 / skipped, covered by no line: {summary.undeclared}[/dim]")
+        console.print(sentence("ingest_undeclared", count=summary.undeclared), style="dim")
     counts = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
-    console.print(f"[dim]문서 / documents: {counts}; 새 구절 / new passages: {summary.passages}[/dim]", highlight=False)
+    documents, passages = sentence("ingest_documents"), sentence("ingest_passages")
+    said = f"{documents}: {counts}; {passages}: {summary.passages}"
+    console.print(said, style="dim", highlight=False)
 
 
 def _refusal(folder: DocumentFolder, file: Path, maximum_bytes: int) -> str:

@@ -25,6 +25,7 @@ from haechi.ingest import DocumentFolder, files_of, ingest_folders
 from haechi.secrets import ensure_secrets, read_secret
 from haechi.settings import PlatformSettings
 from haechi.supervisor import PROJECT
+from haechi.texts import sentence
 from llm_service.client import ServiceError
 from llm_service.settings import load_settings
 
@@ -34,7 +35,6 @@ STOP_SECONDS = 15.0
 KEPT_LOGS = 5
 STREAMS_DATABASE = 0
 TRACKER_DATABASE = 1  # Rasa's conversations, apart from our keys
-FIRST_QUESTION = "고객 가족이 와서 거래내역을 달라는데 줘도 되나요?"
 
 
 class StartFailed(Exception):
@@ -82,9 +82,9 @@ async def start_and_ask(
     refuse_if_running(settings)
     plan = plan_start(settings)
     if plan.rasa_python is None:
-        console.print("[bold yellow]Rasa가 없어 의도를 대체 규칙으로 정합니다 / NO RASA: intents by the fallback[/]")
-    with console.status("준비 / preparing") as progress:
-        prepare(plan, lambda step: progress.update(f"준비 / preparing: {step}"))
+        console.print(sentence("start_without_rasa"), style="bold yellow", markup=False)
+    with console.status(sentence("start_preparing", step="")) as progress:
+        prepare(plan, lambda step: progress.update(sentence("start_preparing", step=step)))
     with running(plan) as supervisor:
         start = Start(supervisor, plan, time.monotonic() + settings.start_timeout_seconds)
         async with running_platform(settings) as found:
@@ -93,7 +93,7 @@ async def start_and_ask(
             limit = load_settings().maximum_document_bytes
             await ingest_folders(found.llm_service, chosen, console, maximum_bytes=limit)
             answer = await _first_answer(found, start, console)
-        console.print(f"[dim]{time.monotonic() - began:.1f} s from start to the first answer[/dim]")
+        console.print(sentence("start_took", seconds=time.monotonic() - began), style="dim")
         if not once:
             await _stay(settings, supervisor, plan, console)
     return answer
@@ -102,15 +102,17 @@ async def start_and_ask(
 async def _first_answer(found: Platform, start: Start, console: Console) -> GatewayAnswer:
     with console.status("gateway, Rasa"):
         await start.wait_until("the gateway", lambda: _is_ready(found.gateway.ready))
-    answer = await found.gateway.ask(FIRST_QUESTION, audience="staff", as_of=None)
-    show_answer(console, FIRST_QUESTION, answer)
+    question = sentence("first_question")
+    answer = await found.gateway.ask(question, audience="staff", as_of=None)
+    show_answer(console, question, answer)
     return answer
 
 
 async def _stay(settings: PlatformSettings, supervisor: subprocess.Popen[bytes], plan: Plan, console: Console) -> None:
-    console.print(
-        f"\n웹 / web page   {settings.gateway_url}/\n로그 / log      {plan.log}\nCtrl-C로 종료 / Ctrl-C stops"
-    )
+    console.print()
+    console.print(sentence("start_web_page", url=settings.gateway_url))
+    console.print(sentence("start_log", log=plan.log))
+    console.print(sentence("start_how_to_stop"))
     while supervisor.poll() is None:
         await asyncio.sleep(POLL_SECONDS)
     raise StartFailed(f"a process ended (status {supervisor.returncode}); see {plan.log}")
@@ -238,7 +240,7 @@ def show_answer(console: Console, question: str, answer: GatewayAnswer) -> None:
         # soft_wrap leaves lines whole: an answer is often copied; markup would take [1] for a style.
         console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
-    say(f"\n질문  {question}", "bold")
+    say("\n" + sentence("start_question", question=question), "bold")
     say(answer.answer)
     for source in answer.sources:
         say(f"  [{source.number}] {source.label}")

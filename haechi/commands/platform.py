@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from pydantic_settings import BaseSettings
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from bot.actions import app as actions
 from bot.gateway.settings import GatewaySettings
@@ -157,7 +157,8 @@ def _print_status(found: dict[str, Any]) -> None:
 
 def _print_findings(findings: list[Finding]) -> None:
     colours = {"ok": "green", "stand-in": "yellow", "missing": "red"}
-    table = Table("part", "state", "what it means")
+    # fold: the default cuts a line whose last wide character ends one cell too far.
+    table = Table("part", "state", Column("what it means", overflow="fold"))
     for finding in findings:
         table.add_row(finding.part, f"[{colours[finding.state]}]{finding.state}[/]", finding.meaning)
     Console().print(table)
