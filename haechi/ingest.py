@@ -4,7 +4,7 @@ Who may see a file is said by the folder's `audience.yaml`, or by one audience f
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self, cast
 
@@ -123,8 +123,6 @@ def _refusal(folder: DocumentFolder, file: Path, maximum_bytes: int) -> str:
 
 async def _upload(llm_service: LlmServiceClient, path: str, file: Path, declared: Declaration) -> DocumentReport:
     try:
-        return await llm_service.upload_document(
-            path, file.read_bytes(), declared.audience, declared.title, declared.in_force_from, declared.groups
-        )
+        return await llm_service.upload_document(path, file.read_bytes(), **asdict(declared))
     except ServiceError as error:
         return DocumentReport(path, "failed", error.code, None, 0)

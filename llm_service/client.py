@@ -449,15 +449,18 @@ class LlmServiceClient:
         title: str | None = None,
         in_force_from: date | None = None,
         groups: Sequence[str] = (),
+        mask_names: bool = False,
     ) -> DocumentReport:
         """Ingest one file under a path relative to its folder; unchanged content is not ingested again.
 
         `groups`: whose members may see it, of its audience; everybody of the audience where there are none.
+        `mask_names`: person names are masked too, not only numbers, addresses and the like.
         """
         declared = {
             "title": title,
             "in_force_from": in_force_from.isoformat() if in_force_from else None,
             "groups": ",".join(groups),
+            "mask_names": "true" if mask_names else None,
         }
         form = {
             "path": path,

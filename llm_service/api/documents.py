@@ -33,14 +33,16 @@ async def take_in(
     title: Annotated[str | None, Form(min_length=1, max_length=512)] = None,
     in_force_from: Annotated[date | None, Form()] = None,
     groups: Annotated[str | None, Form(pattern=GROUPS_PATTERN)] = None,
+    mask_names: Annotated[bool, Form()] = False,
 ) -> dict[str, Any]:
     """What became of the file: ready, unchanged, failed or quarantined.
 
-    `audience` is `staff`, `customer` or both; `groups`, separated by commas, narrows it to their members.
+    `audience` is `staff`, `customer` or both; `groups`, separated by commas, narrows it to their members. With
+    `mask_names` person names are masked too.
     """
     roles = tuple(dict.fromkeys(cast("list[Audience]", audience.split(","))))
     members_of = tuple(sorted(set(groups.split(",")))) if groups else ()
-    declared = Declaration(roles, title, in_force_from, members_of)
+    declared = Declaration(roles, title, in_force_from, members_of, mask_names)
     return asdict(await parts.documents.take_in(path, await file.read(), declared))
 
 

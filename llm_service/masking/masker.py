@@ -119,15 +119,16 @@ class Masker:
         names = known if known is not None else PlaceholderNames()
         return with_placeholders(raw, self.detect(raw), names)
 
-    def mask_document(self, raw: RawText) -> Masked:
-        """A document of any length with identifiers masked and person names left; time grows linearly with length.
+    def mask_document(self, raw: RawText, with_names: bool = False) -> Masked:
+        """A document of any length with identifiers masked, names only if asked; time grows linearly with length.
 
         Raises `MaskingUnavailable` if anything fails.
         """
+        types = (*DOCUMENT_TYPES, "PERSON") if with_names else DOCUMENT_TYPES
         found = [
             Entity(entity.type, entity.start + offset, entity.end + offset, entity.score)
             for offset, piece in _document_pieces(raw.reveal())
-            for entity in self._detect(piece, DOCUMENT_TYPES)
+            for entity in self._detect(piece, types)
         ]
         entities = tuple(_united(found))
         return with_placeholders(raw, entities, PlaceholderNames())

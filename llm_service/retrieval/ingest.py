@@ -235,10 +235,11 @@ class Ingest:
         drafts = draft_passages(loaded, identity.title, identity.in_force_from if identity.date_is_stated else None)
         if not drafts:
             raise UnreadableDocument("no_text")
-        masking = DocumentMasking(self._masker)
+        masking = DocumentMasking(self._masker, declared.mask_names)
         masked = masking.drafts(drafts)
         orders = _orders(identity.title, drafts)
-        reason = _reason_to_wait(loaded, orders, sum(masking.counts.values()) > self._most_identifiers)
+        identifiers = sum(count for kind, count in masking.counts.items() if kind != "PERSON")
+        reason = _reason_to_wait(loaded, orders, identifiers > self._most_identifiers)
         details = {**identity.details, **_origin(loaded, identity), "made_from": _made_from(declared)}
         if orders:
             details[INSTRUCTIONS] = orders
@@ -339,7 +340,7 @@ def _files_below(directory: Path) -> Iterator[Path]:
 def _made_from(declared: Declaration) -> str:
     """A digest of what passages depend on besides the content: if it differs, the file is read again."""
     since = declared.in_force_from.isoformat() if declared.in_force_from else ""
-    read_with = f"{CHUNKING_VERSION}.{INJECTION_RULES_VERSION}"
+    read_with = f"{CHUNKING_VERSION}.{INJECTION_RULES_VERSION}{'.names' if declared.mask_names else ''}"
     return hashlib.sha256(f"{read_with}|{since}|{declared.title or ''}".encode()).hexdigest()[:32]
 
 

@@ -28,6 +28,8 @@ class Declaration:
     in_force_from: date | None = None
     groups: tuple[str, ...] = ()
     """Whose members may see it, of its audience; everybody of the audience where it is empty."""
+    mask_names: bool = False
+    """Whether person names are masked too, not only numbers, addresses and the like."""
 
 
 class Manifest:
@@ -43,7 +45,8 @@ class Manifest:
             prefix = rule.path.rstrip("/")
             if path == prefix or path.startswith(f"{prefix}/") or prefix in {"", "."}:
                 audience = tuple(dict.fromkeys(rule.audience))
-                return Declaration(audience, rule.title, rule.in_force_from, tuple(sorted(set(rule.groups))))
+                groups = tuple(sorted(set(rule.groups)))
+                return Declaration(audience, rule.title, rule.in_force_from, groups, rule.mask_names)
         return None
 
 
@@ -77,6 +80,7 @@ class _Rule(BaseModel):
     )
     title: str | None = Field(default=None, min_length=1, max_length=300)
     in_force_from: date | None = None
+    mask_names: bool = False
 
 
 class _Manifest(BaseModel):

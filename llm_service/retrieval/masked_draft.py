@@ -21,7 +21,7 @@ class Masked(Protocol):
 class DocumentMasker(Protocol):
     """Masks identifiers in text of any length."""
 
-    def mask_document(self, raw: RawText) -> Masked:
+    def mask_document(self, raw: RawText, with_names: bool = False) -> Masked:
         """Raises `MaskingUnavailable` rather than let anything pass."""
 
 
@@ -41,9 +41,10 @@ class MaskedDraft:
 
 @dataclass
 class DocumentMasking:
-    """Masks one document, piece by piece. `counts` says how many values of each type its passages had."""
+    """Masks one document, piece by piece; person names only if asked. `counts`: values of each type in its passages."""
 
     masker: DocumentMasker
+    with_names: bool = False
     counts: dict[str, int] = field(default_factory=dict)
     _names: dict[str, MaskedText] = field(default_factory=dict)
 
@@ -54,11 +55,11 @@ class DocumentMasking:
     def name(self, text: str) -> MaskedText:
         """A title, heading or label: what recurs is masked once, and not counted with the values of the text."""
         if text not in self._names:
-            self._names[text] = self.masker.mask_document(RawText(text)).text
+            self._names[text] = self.masker.mask_document(RawText(text), self.with_names).text
         return self._names[text]
 
     def _draft(self, draft: PassageDraft) -> MaskedDraft:
-        masked = self.masker.mask_document(RawText(draft.text))
+        masked = self.masker.mask_document(RawText(draft.text), self.with_names)
         for kind, count in masked.counts.items():
             self.counts[kind] = self.counts.get(kind, 0) + count
         return MaskedDraft(

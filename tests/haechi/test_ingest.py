@@ -19,7 +19,7 @@ class RecordingService:
     def __init__(self) -> None:
         self.taken: dict[str, bytes] = {}
 
-    async def upload_document(self, path: str, content: bytes, *_rights: object) -> DocumentReport:
+    async def upload_document(self, path: str, content: bytes, **_declared: object) -> DocumentReport:
         self.taken[path] = content
         return DocumentReport(path, "ready", "", 1, 1)
 

@@ -61,7 +61,7 @@ class CountingIndex:
 
 
 class FailingMasker:
-    def mask_document(self, raw: RawText) -> Masked:
+    def mask_document(self, raw: RawText, with_names: bool = False) -> Masked:
         raise MaskingUnavailable("the rules cannot be loaded")
 
 
@@ -259,6 +259,17 @@ def test_a_stated_day_counts_before_today(ingest: Ingest, stored: Callable[[], l
         ("c.txt", date(2024, 1, 1), "정식 이름"),
     ]
     assert stored()[2].audience == ("staff",)
+
+
+def test_person_names_of_a_document_are_masked_only_if_asked(ingest: Ingest, database: Engine) -> None:
+    text = "# 담당자\n\n담당자 김민수 대리에게 문의합니다. 전화는 02-345-6789입니다.".encode()
+    ingest.ingest_file("그대로.md", text, EVERYONE)
+    ingest.ingest_file("가림.md", text, EVERYONE, Declaration(EVERYONE, mask_names=True))
+    with session_factory(database)() as session:
+        left, masked = session.scalars(select(Passage.text).order_by(Passage.document_id))
+    assert "김민수" in left
+    assert "김민수" not in masked
+    assert "6789" not in left + masked
 
 
 def test_a_document_full_of_identifiers_waits_masked_for_a_person(build: Build, database: Engine) -> None:
