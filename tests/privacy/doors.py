@@ -30,7 +30,7 @@ DETERMINISTIC: Final = (
     "민원을 넣고 싶어요. {}",
 )
 COMMANDS: Final = ("/restart {}", '/inform{{"loan_amount": "{}"}}', "／restart {}", "\u200b/restart {}")
-NOT_QUESTIONS: Final = ("<script>alert('{}')</script>", "'; DROP TABLE turns; -- {}", "{}\x00", "{}\ufffd")
+NOT_QUESTIONS: Final = ("<script>alert('{}')</script>", "'; DROP TABLE turns; -- {}", "{}\x00", "\ufffd{}\ufffd\ufffd")
 
 
 @dataclass
