@@ -49,7 +49,8 @@ class IngestSummary:
 
     def add(self, report: DocumentReport) -> None:
         self.counts[report.state] = self.counts.get(report.state, 0) + 1
-        self.passages += report.passages
+        if report.state == "ready":
+            self.passages += report.passages
         if report.state in ("failed", "quarantined"):
             self.failed.append(report)
 

@@ -58,3 +58,10 @@ async def test_a_link_out_of_the_folder_is_named_and_not_followed(tmp_path: Path
 
 def test_programs_are_told_how_many_files_no_line_covers() -> None:
     assert json.loads(json.dumps(_as_object(IngestSummary(undeclared=2))))["undeclared"] == 2
+
+
+def test_only_what_was_taken_in_now_counts_as_new_passages() -> None:
+    summary = IngestSummary()
+    summary.add(DocumentReport("a.md", "ready", None, 1, 3))
+    summary.add(DocumentReport("b.md", "unchanged", None, 2, 5))
+    assert (summary.counts, summary.passages) == ({"ready": 1, "unchanged": 1}, 3)
