@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from alembic import context
 
+import llm_service.store.learning_models  # noqa: F401  its tables belong to the schema
+from llm_service.store import adapter_models  # noqa: F401 (its tables belong to the schema)
 from llm_service.store.models import Base, UtcDateTime
 
 
