@@ -11,9 +11,11 @@ from typing import Any, cast
 
 from qdrant_edge import (
     CountRequest,
+    Distance,
     EdgeConfig,
     EdgeShard,
     EdgeSparseVectorParams,
+    EdgeVectorParams,
     FieldCondition,
     Filter,
     Fusion,
@@ -32,10 +34,12 @@ from qdrant_edge import (
 
 from llm_service.retrieval.candidate import Entitlement
 from llm_service.retrieval.index import (
+    DENSE_VECTOR,
     FULL_SCAN_THRESHOLD_POINTS,
     PREFETCH_LIMIT,
     UPSERT_BATCH_POINTS,
     VECTOR_NAMES,
+    DenseVector,
     Hit,
     IndexHeld,
     IndexPoint,
@@ -68,13 +72,17 @@ class EdgeIndexes:
             self._lock.close()
             raise IndexHeld from None
 
-    def create(self, name: str) -> VectorIndex:
+    def create(self, name: str, dense_dimensions: int = 0) -> VectorIndex:
         folder = self._directory / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         params = EdgeSparseVectorParams(full_scan_threshold=FULL_SCAN_THRESHOLD_POINTS)
         sparse = {str(vector): params for vector in VECTOR_NAMES}
-        shard = EdgeShard.create(str(folder), EdgeConfig(sparse_vectors=sparse, max_search_threads=SEARCH_THREADS))
+        dense = {DENSE_VECTOR: EdgeVectorParams(size=dense_dimensions, distance=Distance.Cosine)}
+        config = EdgeConfig(
+            vectors=dense if dense_dimensions else None, sparse_vectors=sparse, max_search_threads=SEARCH_THREADS
+        )
+        shard = EdgeShard.create(str(folder), config)
         for field in KEYWORD_FIELDS:
             shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Keyword))
         for field in INTEGER_FIELDS:
@@ -125,17 +133,18 @@ class EdgeIndex:
             of_documents = Filter(must=[FieldCondition(key="document_id", match=MatchAny(any=list(document_ids)))])
             self._shard.update(UpdateOperation.delete_points_by_filter(of_documents))
 
-    def search(self, question: Mapping[VectorName, SparseVector], entitlement: Entitlement, limit: int) -> list[Hit]:
+    def search(
+        self,
+        question: Mapping[VectorName, SparseVector],
+        entitlement: Entitlement,
+        limit: int,
+        dense: DenseVector | None = None,
+    ) -> list[Hit]:
         allowed = _allowed(entitlement)
-        prefetches = [
-            Prefetch(
-                limit=max(limit, PREFETCH_LIMIT),
-                query=Query.Nearest(_sparse(vector), using=name),
-                filter=allowed,
-            )
-            for name, vector in question.items()
-            if vector[0]
-        ]
+        nearest = [Query.Nearest(_sparse(vector), using=name) for name, vector in question.items() if vector[0]]
+        if dense is not None:
+            nearest.append(Query.Nearest(list(dense), using=DENSE_VECTOR))
+        prefetches = [Prefetch(limit=max(limit, PREFETCH_LIMIT), query=query, filter=allowed) for query in nearest]
         if not prefetches:
             return []
         found = self._shard.query(
@@ -185,7 +194,10 @@ def _point(point: IndexPoint) -> Any:
         "in_force_from": f"{point.in_force_from.isoformat()}T00:00:00Z",
         "in_force_to": f"{point.in_force_to.isoformat()}T00:00:00Z",
     }
-    return Point(point.passage_id, {name: _sparse(vector) for name, vector in point.vectors.items()}, payload)
+    vectors: dict[str, Any] = {name: _sparse(vector) for name, vector in point.vectors.items()}
+    if point.dense is not None:
+        vectors[DENSE_VECTOR] = list(point.dense)
+    return Point(point.passage_id, vectors, payload)
 
 
 def _sparse(vector: SparseVector) -> Any:

@@ -19,6 +19,11 @@ VectorName = Literal["kiwi", "char"]
 VECTOR_NAMES: tuple[VectorName, ...] = ("kiwi", "char")
 SparseVector = tuple[list[int], list[float]]
 """Distinct term ids and the weight of each."""
+DenseVector = Sequence[float]
+"""A text as an embedding model sees it; all vectors of one generation have the same length."""
+
+DENSE_VECTOR: Literal["dense"] = "dense"
+"""The name of the optional dense vector beside the sparse ones."""
 
 WEIGHTS_VERSION = 3
 """Raised whenever points would get other weights or fields from the same terms; generations are rebuilt then."""
@@ -46,7 +51,7 @@ class IndexPoint:
     """A passage as the index holds it: weighted terms by vector name, and who may see it from when until when.
 
     `groups` is empty for a document of no group; the index holds `EVERY_GROUP` for it, so that a point without the
-    field is found by nobody.
+    field is found by nobody. `dense` is None where the generation has no dense vectors, or no model could be asked.
     """
 
     passage_id: int
@@ -56,6 +61,7 @@ class IndexPoint:
     in_force_to: date
     vectors: Mapping[VectorName, SparseVector]
     groups: tuple[str, ...] = ()
+    dense: DenseVector | None = None
 
     @property
     def group_keys(self) -> list[str]:
@@ -83,11 +89,18 @@ class VectorIndex(Protocol):
     def delete_documents(self, document_ids: Sequence[int]) -> None:
         """Remove every point of these documents; unknown ids are no error."""
 
-    def search(self, question: Mapping[VectorName, SparseVector], entitlement: Entitlement, limit: int) -> list[Hit]:
+    def search(
+        self,
+        question: Mapping[VectorName, SparseVector],
+        entitlement: Entitlement,
+        limit: int,
+        dense: DenseVector | None = None,
+    ) -> list[Hit]:
         """The best passages the entitlement allows, best first.
 
-        Each vector is searched within the entitlement, by the inner product with the question's weights, and the lists
-        are fused by distribution-based scores (DBSF). Weights carry the IDF already: see `statistics.py`.
+        Each vector is searched within the entitlement, by the inner product with the question's weights (the dense one
+        by cosine, only in generations created with its dimensions), and the lists are fused by distribution-based
+        scores (DBSF). Weights carry the IDF already: see `statistics.py`.
         """
 
     def top_score(self, name: VectorName, question: SparseVector, entitlement: Entitlement) -> float:
@@ -112,8 +125,8 @@ class VectorIndex(Protocol):
 class VectorIndexes(Protocol):
     """Where generations live: folders of this machine, or collections of a server."""
 
-    def create(self, name: str) -> VectorIndex:
-        """A new, empty generation; one left behind under the same name is removed first."""
+    def create(self, name: str, dense_dimensions: int = 0) -> VectorIndex:
+        """A new, empty generation; one left behind under the same name is removed first. 0: without dense vectors."""
 
     def open(self, name: str) -> VectorIndex | None:
         """The generation of this name, None if it does not exist. Raises `IndexHeld` if another process owns it."""

@@ -13,10 +13,12 @@ from qdrant_client.http.exceptions import ApiException, ResponseHandlingExceptio
 from llm_service.errors import Unavailable
 from llm_service.retrieval.candidate import Entitlement
 from llm_service.retrieval.index import (
+    DENSE_VECTOR,
     FULL_SCAN_THRESHOLD_POINTS,
     PREFETCH_LIMIT,
     UPSERT_BATCH_POINTS,
     VECTOR_NAMES,
+    DenseVector,
     Hit,
     IndexPoint,
     SparseVector,
@@ -47,15 +49,16 @@ class ServerIndexes:
         """Generations on the server at this URL; nothing is sent before the first call."""
         return cls(QdrantClient(url=url, api_key=api_key or None, timeout=SERVER_TIMEOUT_SECONDS))
 
-    def create(self, name: str) -> VectorIndex:
+    def create(self, name: str, dense_dimensions: int = 0) -> VectorIndex:
         collection = COLLECTION_PREFIX + name
         on_server = models.SparseIndexParams(full_scan_threshold=FULL_SCAN_THRESHOLD_POINTS)
+        dense = {DENSE_VECTOR: models.VectorParams(size=dense_dimensions, distance=models.Distance.COSINE)}
         with _reachable():
             self._client.delete_collection(collection)
             self._client.create_collection(
                 collection,
-                vectors_config={},
-                sparse_vectors_config={str(name): models.SparseVectorParams(index=on_server) for name in VECTOR_NAMES},
+                vectors_config=dense if dense_dimensions else {},
+                sparse_vectors_config={str(one): models.SparseVectorParams(index=on_server) for one in VECTOR_NAMES},
             )
             for field, schema in PAYLOAD_INDEXES.items():
                 self._client.create_payload_index(collection, field, schema)
@@ -109,13 +112,22 @@ class ServerIndex:
             with _reachable():
                 self._client.delete(self._collection, selected, wait=True)
 
-    def search(self, question: Mapping[VectorName, SparseVector], entitlement: Entitlement, limit: int) -> list[Hit]:
+    def search(
+        self,
+        question: Mapping[VectorName, SparseVector],
+        entitlement: Entitlement,
+        limit: int,
+        dense: DenseVector | None = None,
+    ) -> list[Hit]:
         allowed = _allowed(entitlement)
+        depth = max(limit, PREFETCH_LIMIT)
         prefetches = [
-            models.Prefetch(query=_sparse(vector), using=name, filter=allowed, limit=max(limit, PREFETCH_LIMIT))
+            models.Prefetch(query=_sparse(vector), using=name, filter=allowed, limit=depth)
             for name, vector in question.items()
             if vector[0]
         ]
+        if dense is not None:
+            prefetches.append(models.Prefetch(query=list(dense), using=DENSE_VECTOR, filter=allowed, limit=depth))
         if not prefetches:
             return []
         with _reachable():
@@ -191,6 +203,8 @@ def _point(point: IndexPoint) -> models.PointStruct:
         "in_force_to": _midnight(point.in_force_to).isoformat(),
     }
     vectors: dict[str, models.Vector] = {name: _sparse(vector) for name, vector in point.vectors.items()}
+    if point.dense is not None:
+        vectors[DENSE_VECTOR] = list(point.dense)
     return models.PointStruct(id=point.passage_id, vector=vectors, payload=payload)
 
 

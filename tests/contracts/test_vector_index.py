@@ -63,6 +63,12 @@ def point(
     return IndexPoint(passage_id, document_id, audience, *in_force, {"kiwi": vector, "char": ([GRAM], [0.1])}, groups)
 
 
+def dense_point(
+    passage_id: int, dense: list[float] | None, terms: dict[int, float], audience: tuple[Audience, ...] = ("customer",)
+) -> IndexPoint:
+    return replace(point(passage_id, terms, audience), dense=dense)
+
+
 def found(index: VectorIndex, entitlement: Entitlement, term: int = TERM, limit: int = 10) -> list[int]:
     return [hit.passage_id for hit in index.search({"kiwi": ([term], [1.0])}, entitlement, limit)]
 
@@ -160,6 +166,54 @@ def test_the_top_score_is_the_inner_product_within_the_entitlement(index: Vector
     question = ([TERM, OTHER_TERM], [3.0, 0.5])
     assert index.top_score("kiwi", question, CUSTOMER) == pytest.approx(6.5)
     assert index.top_score("kiwi", question, STAFF) == pytest.approx(27.0)
+
+
+@pytest.fixture
+def dense_index(indexes: VectorIndexes) -> Iterator[VectorIndex]:
+    created = indexes.create("dense", dense_dimensions=3)
+    yield created
+    created.close()
+    indexes.drop("dense")
+
+
+def test_a_dense_vector_finds_what_shares_no_term(dense_index: VectorIndex) -> None:
+    near, far = [1.0, 0.1, 0.0], [0.0, 0.0, 1.0]
+    dense_index.upsert([dense_point(1, far, {OTHER_TERM: 1.0}), dense_point(2, near, {OTHER_TERM: 1.0})])
+    hits = dense_index.search({"kiwi": ([TERM], [1.0])}, CUSTOMER, 10, dense=[2.0, 0.0, 0.0])
+    assert [hit.passage_id for hit in hits] == [2, 1]
+
+
+def test_dense_and_sparse_lists_are_fused_in_one_query(dense_index: VectorIndex) -> None:
+    dense_index.upsert(
+        [
+            dense_point(1, [0.0, 1.0, 0.0], {TERM: 1.0}),
+            dense_point(2, [1.0, 0.1, 0.0], {TERM: 0.9}),
+            dense_point(3, [0.0, 0.9, 0.5], {TERM: 0.1}),
+        ]
+    )
+    question = {"kiwi": ([TERM], [1.0])}
+    assert [hit.passage_id for hit in dense_index.search(question, CUSTOMER, 1)] == [1]
+    assert [hit.passage_id for hit in dense_index.search(question, CUSTOMER, 1, dense=[1.0, 0.0, 0.0])] == [2]
+
+
+def test_a_dense_vector_finds_nothing_that_is_not_allowed(dense_index: VectorIndex) -> None:
+    dense_index.upsert([dense_point(number, [1.0, 0.0, 0.0], {TERM: 5.0}, ("staff",)) for number in range(1, 201)])
+    dense_index.upsert([dense_point(201, [0.1, 1.0, 0.0], {OTHER_TERM: 1.0}, ("customer",))])
+    hits = dense_index.search({"kiwi": ([TERM], [1.0])}, CUSTOMER, 10, dense=[1.0, 0.0, 0.0])
+    assert [hit.passage_id for hit in hits] == [201]
+
+
+def test_a_passage_without_a_dense_vector_is_found_by_its_terms(dense_index: VectorIndex) -> None:
+    dense_index.upsert([dense_point(1, None, {TERM: 1.0}), dense_point(2, [1.0, 0.0, 0.0], {OTHER_TERM: 1.0})])
+    hits = dense_index.search({"kiwi": ([TERM], [1.0])}, CUSTOMER, 10, dense=[1.0, 0.0, 0.0])
+    assert {hit.passage_id for hit in hits} == {1, 2}
+
+
+def test_dense_vectors_are_replaced_with_their_passage(dense_index: VectorIndex) -> None:
+    dense_index.upsert([dense_point(1, [1.0, 0.0, 0.0], {TERM: 1.0}), dense_point(2, [0.5, 0.5, 0.0], {TERM: 1.0})])
+    dense_index.upsert([dense_point(1, [0.0, 0.0, 1.0], {TERM: 1.0})])
+    hits = dense_index.search({}, CUSTOMER, 10, dense=[1.0, 0.0, 0.0])
+    assert [hit.passage_id for hit in hits] == [2, 1]
 
 
 def test_an_empty_question_finds_nothing(index: VectorIndex) -> None:
