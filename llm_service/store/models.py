@@ -96,7 +96,10 @@ class Conversation(Base):
 
 
 class Turn(Base):
-    """One question and its answer. `event_id` is the channel's own id of the message: the same event is one turn."""
+    """One question and its answer. `event_id` is the channel's own id of the message: the same event is one turn.
+
+    `adapter` is the version the turn was given, none for the base model; `cut_sentences` did not pass the check.
+    """
 
     __tablename__ = "turns"
     __table_args__ = (
@@ -107,6 +110,7 @@ class Turn(Base):
             name="ck_turns_state",
         ),
         Index("ix_turns_created_at", "created_at"),
+        Index("ix_turns_adapter", "adapter", "answered_at"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
@@ -122,6 +126,8 @@ class Turn(Base):
     route_reason: Mapped[str | None] = mapped_column(String(256))
     answer: Mapped[MaskedText | None]
     engine: Mapped[str | None] = mapped_column(String(64))
+    adapter: Mapped[str | None] = mapped_column(String(64))
+    cut_sentences: Mapped[int | None]
     error_code: Mapped[str | None] = mapped_column(String(64))
     as_of: Mapped[date | None] = mapped_column(Date)
     timings: Mapped[dict[str, float]] = mapped_column(default=dict)
@@ -300,14 +306,36 @@ class IndexChange(Base):
 
 
 class AuditEvent(Base):
-    """Who did what to which thing and when, written with the change itself. Never text, never a raw id of a person."""
+    """Who did what to which thing and when, written with the change itself. Never text, never a raw id of a person.
+
+    `sha256` covers the row and the hash of the row before it, in the order of `position`; `audit` writes and checks it.
+    """
 
     __tablename__ = "audit_events"
+    __table_args__ = (UniqueConstraint("position", name="uq_audit_events_position"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
+    position: Mapped[int]
     at: Mapped[datetime] = mapped_column(default=now, index=True)
     actor: Mapped[str] = mapped_column(String(64))
     action: Mapped[str] = mapped_column(String(64))
     subject_kind: Mapped[str] = mapped_column(String(32))
     subject_id: Mapped[str] = mapped_column(String(64), index=True)
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    sha256: Mapped[str] = mapped_column(String(64))
+
+
+class AuditChain(Base):
+    """The one row that says where the chain of audit rows ends and, once old rows were purged, where it begins.
+
+    Whoever appends locks it, so the chain never forks. `before_first_sha256` is the hash of the last purged row.
+    """
+
+    __tablename__ = "audit_chain"
+    __table_args__ = (CheckConstraint("id = 1", name="ck_audit_chain_one"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
+    last_position: Mapped[int] = mapped_column(default=0)
+    last_sha256: Mapped[str] = mapped_column(String(64))
+    before_first_position: Mapped[int] = mapped_column(default=0)
+    before_first_sha256: Mapped[str] = mapped_column(String(64))
