@@ -14,6 +14,7 @@ from llm_service.errors import NotFound
 from llm_service.masked import MaskedText
 from llm_service.store.conversations import turns_before
 from llm_service.store.documents import REPLACED, succession
+from llm_service.store.learning_models import ReviewItem
 from llm_service.store.models import Document, Feedback, Passage, Turn, TurnSource
 
 HISTORY_TURNS = 3
@@ -127,7 +128,8 @@ def approved_answers_citing(session: Session, series: str) -> list[ApprovedAnswe
 
 def _approved(session: Session, feedback: Feedback) -> ApprovedAnswer | None:
     turn = session.get_one(Turn, feedback.turn_id)
-    answer = feedback.correction or (turn.answer if feedback.verdict == "up" else None)
+    reviewed = session.scalar(select(ReviewItem.proposed_answer).where(ReviewItem.feedback_id == feedback.id))
+    answer = reviewed or feedback.correction or (turn.answer if feedback.verdict == "up" else None)
     if answer is None:
         return None
     conversation = turn.conversation

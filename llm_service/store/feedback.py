@@ -4,7 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from llm_service.masked import MaskedText
-from llm_service.store import audit
+from llm_service.store import audit, review
 from llm_service.store.models import Feedback, Turn
 
 
@@ -16,10 +16,11 @@ def feedback_by_event(session: Session, turn_id: str, event_id: str) -> Feedback
 def add_feedback(
     session: Session, turn: Turn, event_id: str, verdict: str, reason: str | None, correction: MaskedText | None
 ) -> Feedback:
-    """A pending verdict on an answer, with its audit row in the same transaction."""
+    """A pending verdict on an answer, in the review queue, with its audit row in the same transaction."""
     given = Feedback(turn_id=turn.id, event_id=event_id, verdict=verdict, reason=reason, correction=correction)
     session.add(given)
     session.flush()
+    review.open_for_feedback(session, given, turn)
     audit.record(
         session,
         actor=turn.conversation.user_key,

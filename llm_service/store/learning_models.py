@@ -39,10 +39,10 @@ def _one_of(column: str, values: tuple[str, ...]) -> str:
 class ReviewItem(Base):
     """A question with the answer that is proposed for training, on its way to two approvals.
 
-    `answer` is what was answered, `proposed_answer` what should have been. `proposed_by`, the approvers and `rejected_by`
-    are keyed hashes of persons, or the name of what made the draft. `group_key` (a conversation, a document) keeps an
-    example and its kin on one side of the split. `sources`: [{"document_id", "passage_id", "path", "title", "label",
-    "article", "text", "in_force_from"}], as they were shown. `version` grows with every change.
+    `answer` is what was answered, `proposed_answer` what should have been. `proposed_by`, the approvers and
+    `rejected_by` are keyed hashes of persons, or the name of what made the draft. `group_key` (a conversation, a
+    document) keeps an example and its kin on one side of the split. `sources`: [{"document_id", "passage_id", "path",
+    "title", "label", "article", "text", "in_force_from"}], as they were shown. `version` grows with every change.
 
     The item outlives its turn, as the bank's own knowledge; `conversation_id` and `user_key` are kept so that a person
     can still be erased from it, together with the mentions in `ReviewMention`.
@@ -122,7 +122,7 @@ class ReviewRevision(Base):
 
 
 class ReviewMention(Base):
-    """That an item's conversation held a value which points at one person: found by erasing after the turns are gone."""
+    """That an item's conversation held a value pointing at one person: erasing finds it after the turns are gone."""
 
     __tablename__ = "review_mentions"
 
@@ -227,7 +227,7 @@ class LossPoint(Base):
 
 
 class TrainingDevice(Base):
-    """A GPU (or the CPU in its place) and the run that may write from it: whoever has the newest token, until it ends."""
+    """A GPU (or the CPU in its place) and the run that may write from it: whoever has the newest token."""
 
     __tablename__ = "training_devices"
 

@@ -1,4 +1,4 @@
-"""reviewed examples, datasets, training runs, jobs."""
+"""Reviewed examples, datasets, training runs, jobs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -76,7 +76,8 @@ def upgrade() -> None:
         sa.Column("review_item_id", sa.String(length=32), nullable=True),
         sa.Column("source", sa.JSON(), nullable=False),
         sa.CheckConstraint(
-            "kind IN ('correction', 'curated', 'glossary', 'summary', 'four_choice', 'four_choice_writing', 'rag', 'refusal', 'general')",
+            "kind IN ('correction', 'curated', 'glossary', 'summary', 'four_choice', 'four_choice_writing', 'rag', "
+            "'refusal', 'general')",
             name="ck_dataset_rows_kind",
         ),
         sa.CheckConstraint("split IN ('train', 'heldout')", name="ck_dataset_rows_split"),
@@ -194,7 +195,8 @@ def upgrade() -> None:
             "(state IN ('first_approved', 'approved')) = (first_approver IS NOT NULL)", name="ck_review_items_first"
         ),
         sa.CheckConstraint(
-            "kind IN ('correction', 'curated', 'glossary', 'summary', 'four_choice', 'four_choice_writing', 'rag', 'refusal', 'general')",
+            "kind IN ('correction', 'curated', 'glossary', 'summary', 'four_choice', 'four_choice_writing', 'rag', "
+            "'refusal', 'general')",
             name="ck_review_items_kind",
         ),
         sa.CheckConstraint(

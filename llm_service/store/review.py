@@ -1,0 +1,308 @@
+"""The review of examples: proposed, approved by two people who are neither the proposer nor each other, or rejected.
+
+The one way an example changes its state, for the API, the command line and the console. Every change names the version
+it was decided on and writes its audit row in the same transaction. Knows no roles: who may ask is settled before.
+
+pending → proposed → first_approved → approved;  → rejected from each of them;  approved, rejected → proposed (reopened)
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Select, func, insert, literal, or_, select
+from sqlalchemy.orm import Session
+
+from llm_service.errors import Conflict, InvalidInput, NotFound, NotPermitted
+from llm_service.masked import MaskedText
+from llm_service.store import audit
+from llm_service.store.conversations import IDENTIFIER, sources_of
+from llm_service.store.learning_models import ReviewItem, ReviewMention, ReviewRevision
+from llm_service.store.models import Feedback, Mention, Turn, now
+
+LEASE: Final = timedelta(minutes=15)
+OPEN_STATES: Final = ("pending", "proposed", "first_approved")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a reviewer says should have been asked and answered, and what the given answer was worth (the rubric)."""
+
+    question: MaskedText
+    answer: MaskedText
+    rubric: str
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An example that no feedback gave: of a curated file or of a builder. `made_by` is a person's key or a builder."""
+
+    kind: str
+    question: MaskedText
+    answer: MaskedText
+    made_by: str
+    group_key: str
+    licence: str
+    tags: tuple[str, ...] = ()
+    sources: tuple[dict[str, Any], ...] = ()
+    locale: str = "ko"
+
+
+@dataclass(frozen=True)
+class QueueFilter:
+    """Which items of the queue: of these states and kinds (all where empty), not proposed by `not_by`."""
+
+    states: tuple[str, ...] = OPEN_STATES
+    kinds: tuple[str, ...] = ()
+    not_by: str | None = None
+
+
+def open_for_feedback(session: Session, feedback: Feedback, turn: Turn) -> ReviewItem:
+    """Put a verdict into the queue: the correction where there is one, the answer where it was praised."""
+    conversation = turn.conversation
+    item = ReviewItem(
+        kind="correction",
+        feedback_id=feedback.id,
+        conversation_id=conversation.id,
+        user_key=conversation.user_key,
+        group_key=conversation.id,
+        question=turn.question,
+        answer=turn.answer,
+        proposed_question=turn.question,
+        proposed_answer=feedback.correction or (turn.answer if feedback.verdict == "up" else None),
+        proposed_by=conversation.user_key,
+        tags=[tag for tag in (turn.intent, feedback.reason, turn.state) if tag],
+        sources=_sources_of(session, turn.id),
+        locale=conversation.locale,
+        audience=conversation.audience,
+    )
+    session.add(item)
+    session.flush()
+    mentions = select(literal(item.id), Mention.mention_key).where(Mention.conversation_id == conversation.id)
+    session.execute(insert(ReviewMention).from_select(["item_id", "mention_key"], mentions))
+    return item
+
+
+def add_draft(session: Session, draft: Draft) -> str | None:
+    """Put a draft into the queue; None where the very same one is there already, so that builders may run again."""
+    key = _content_key(draft)
+    if session.scalar(select(ReviewItem.id).where(ReviewItem.content_key == key)) is not None:
+        return None
+    item = ReviewItem(
+        kind=draft.kind,
+        group_key=draft.group_key,
+        content_key=key,
+        question=draft.question,
+        answer=None,
+        proposed_question=draft.question,
+        proposed_answer=draft.answer,
+        proposed_by=draft.made_by,
+        rubric="correct",
+        licence=draft.licence,
+        tags=list(draft.tags),
+        sources=list(draft.sources),
+        locale=draft.locale,
+    )
+    session.add(item)
+    session.flush()
+    _audit(session, draft.made_by, "review.drafted", item)
+    return item.id
+
+
+def item(session: Session, item_id: str) -> ReviewItem:
+    """One item. Raises `NotFound` (review_item_not_found)."""
+    if IDENTIFIER.fullmatch(item_id):
+        found = session.get(ReviewItem, item_id)
+        if found is not None:
+            return found
+    raise NotFound("review_item_not_found", "there is no such example in the review queue")
+
+
+def queue(session: Session, wanted: QueueFilter, limit: int, after: str | None = None) -> list[ReviewItem]:
+    """Items, the oldest first; `after` is the last item of the page before."""
+    return list(session.scalars(_in_order(session, wanted, after).limit(limit)))
+
+
+def counts(session: Session) -> dict[str, int]:
+    """How many items are in each state."""
+    rows = session.execute(select(ReviewItem.state, func.count().label("items")).group_by(ReviewItem.state))
+    return {row.state: row.items for row in rows}
+
+
+def lease_next(session: Session, person: str, wanted: QueueFilter, after: str | None = None) -> ReviewItem | None:
+    """The oldest item that this person may decide and nobody else holds, theirs for `LEASE`; None when all is done.
+
+    Whoever asks again gives back what they held; `after` skips an item and those before it.
+    """
+    release(session, person)
+    at = now()
+    statement = _in_order(session, wanted, after).where(
+        ReviewItem.proposed_by != person,
+        or_(ReviewItem.first_approver.is_(None), ReviewItem.first_approver != person),
+        or_(ReviewItem.leased_until.is_(None), ReviewItem.leased_until <= at),
+    )
+    found = session.scalar(statement.limit(1).with_for_update(skip_locked=True))
+    if found is not None:
+        found.leased_by, found.leased_until = person, at + LEASE
+        session.flush()
+    return found
+
+
+def release(session: Session, person: str) -> None:
+    """Give back what a person holds, undecided."""
+    for held in session.scalars(select(ReviewItem).where(ReviewItem.leased_by == person)):
+        held.leased_by, held.leased_until = None, None
+    session.flush()
+
+
+def propose(session: Session, person: str, item_id: str, version: int, proposal: Proposal) -> ReviewItem:
+    """Put other words in the place of what was proposed; approvals given before are void, and two are needed again.
+
+    Raises `NotFound`, and `Conflict` (review_item_changed, review_item_leased, review_item_decided).
+    """
+    found = _to_decide(session, person, item_id, version)
+    found.proposed_question, found.proposed_answer = proposal.question, proposal.answer
+    found.proposed_by, found.proposed_at, found.rubric = person, now(), proposal.rubric
+    _clear_approvals(found)
+    _decided(session, found, person, "proposed", "review.proposed")
+    revision = ReviewRevision(
+        item_id=found.id, version=found.version, proposed_by=person, question=proposal.question, answer=proposal.answer
+    )
+    session.add(revision)
+    session.flush()
+    return found
+
+
+def approve(session: Session, person: str, item_id: str, version: int, rubric: str | None = None) -> ReviewItem:
+    """Approve what is proposed: the first time of two, or the second, which makes it an example to train on.
+
+    `rubric` is needed where nobody has given one. Raises `NotPermitted` (own_proposal, approved_by_you_already),
+    `InvalidInput` (answer_missing, rubric_missing), and what `propose` raises.
+    """
+    found = _to_decide(session, person, item_id, version)
+    if person == found.proposed_by:
+        raise NotPermitted("own_proposal", "whoever proposed an example cannot approve it")
+    if person == found.first_approver:
+        raise NotPermitted("approved_by_you_already", "the second approval is another person's")
+    if found.proposed_answer is None:
+        raise InvalidInput("answer_missing", "nothing is proposed yet; propose an answer first")
+    found.rubric = found.rubric or rubric
+    if found.rubric is None:
+        raise InvalidInput("rubric_missing", "say what the given answer was worth")
+    if found.first_approver is None:
+        found.first_approver, found.first_approved_at = person, now()
+        return _decided(session, found, person, "first_approved", "review.first_approved")
+    found.second_approver, found.second_approved_at = person, now()
+    return _decided(session, found, person, "approved", "review.approved")
+
+
+def reject(session: Session, person: str, item_id: str, version: int, reason: str) -> ReviewItem:
+    """Keep an example out of training, for a reason given as a code. Raises what `propose` raises."""
+    found = _to_decide(session, person, item_id, version)
+    _clear_approvals(found)
+    found.rejected_by, found.rejection_reason = person, reason
+    return _decided(session, found, person, "rejected", "review.rejected", reason=reason)
+
+
+def reopen(session: Session, person: str, item_id: str, version: int, reason: str) -> ReviewItem:
+    """Take back an approval or a rejection, as a changed law asks for; two approvals are needed again.
+
+    Frozen datasets keep their rows; the next one is built without it. Raises `NotFound`, and `Conflict`
+    (review_item_changed, review_item_open).
+    """
+    found = _locked(session, item_id, version)
+    if found.state in OPEN_STATES:
+        raise Conflict("review_item_open", "the example is under review already")
+    _clear_approvals(found)
+    found.rejected_by, found.rejection_reason = None, None
+    return _decided(session, found, person, "proposed", "review.reopened", reason=reason)
+
+
+def approvals_since(session: Session, since: datetime | None) -> int:
+    """How many examples got their second approval after a time, or ever."""
+    statement = select(func.count()).select_from(ReviewItem).where(ReviewItem.state == "approved")
+    if since is not None:
+        statement = statement.where(ReviewItem.second_approved_at > since)
+    return session.scalar(statement) or 0
+
+
+def _filtered(wanted: QueueFilter) -> Select[ReviewItem]:
+    statement = select(ReviewItem).where(ReviewItem.state.in_(wanted.states))
+    if wanted.kinds:
+        statement = statement.where(ReviewItem.kind.in_(wanted.kinds))
+    if wanted.not_by is not None:
+        statement = statement.where(ReviewItem.proposed_by != wanted.not_by)
+    return statement
+
+
+def _in_order(session: Session, wanted: QueueFilter, after: str | None) -> Select[ReviewItem]:
+    statement = _filtered(wanted).order_by(ReviewItem.created_at, ReviewItem.id)
+    if after is None:
+        return statement
+    last = item(session, after)
+    later = (ReviewItem.created_at == last.created_at) & (ReviewItem.id > last.id)
+    return statement.where(or_(ReviewItem.created_at > last.created_at, later))
+
+
+def _to_decide(session: Session, person: str, item_id: str, version: int) -> ReviewItem:
+    found = _locked(session, item_id, version)
+    if found.state not in OPEN_STATES:
+        raise Conflict("review_item_decided", "the example is approved or rejected already")
+    held = found.leased_until is not None and found.leased_until > now()
+    if held and found.leased_by != person:
+        raise Conflict("review_item_leased", "somebody else is deciding this example right now")
+    return found
+
+
+def _locked(session: Session, item_id: str, version: int) -> ReviewItem:
+    item(session, item_id)
+    statement = select(ReviewItem).where(ReviewItem.id == item_id).with_for_update()
+    found = session.scalars(statement, execution_options={"populate_existing": True}).one()
+    if found.version != version:
+        raise Conflict("review_item_changed", "somebody else changed the example; look at it again")
+    return found
+
+
+def _decided(session: Session, found: ReviewItem, person: str, state: str, action: str, **details: str) -> ReviewItem:
+    found.state, found.version = state, found.version + 1
+    found.leased_by, found.leased_until = None, None
+    feedback = session.get(Feedback, found.feedback_id) if found.feedback_id else None
+    if feedback is not None:
+        feedback.state = "proposed" if state == "first_approved" else state
+    session.flush()
+    _audit(session, person, action, found, **details)
+    return found
+
+
+def _clear_approvals(found: ReviewItem) -> None:
+    found.first_approver, found.first_approved_at = None, None
+    found.second_approver, found.second_approved_at = None, None
+
+
+def _audit(session: Session, actor: str, action: str, found: ReviewItem, **details: str) -> None:
+    told = {"kind": found.kind, "state": found.state, "version": found.version, "rubric": found.rubric, **details}
+    audit.record(session, actor, action, "review_item", found.id, told)
+
+
+def _content_key(draft: Draft) -> str:
+    parts: Sequence[str] = (draft.kind, draft.question, draft.answer, draft.group_key)
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
+
+
+def _sources_of(session: Session, turn_id: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "document_id": document.id if document else None,
+            "passage_id": shown.passage_id,
+            "path": shown.document_path,
+            "title": document.title if document else "",
+            "label": shown.label,
+            "article": passage.article if passage else None,
+            "text": shown.text,
+            "in_force_from": document.in_force_from.isoformat() if document else None,
+        }
+        for shown, passage, document in sources_of(session, turn_id)
+    ]
