@@ -316,7 +316,10 @@ class Erased:
 
 @dataclass(frozen=True)
 class AuditEvent:
-    """Who did what when. `at` is UTC in ISO 8601; `actor` is a service or a person's keyed hash; never text."""
+    """Who did what when. `at` is UTC in ISO 8601; `actor` is a service or a person's keyed hash; never text.
+
+    `sha256` chains the row to the one at `position` - 1.
+    """
 
     id: int
     at: str
@@ -325,6 +328,23 @@ class AuditEvent:
     subject_kind: str
     subject_id: str
     details: dict[str, Any]
+    position: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class AuditVerification:
+    """Whether the chain of audit rows holds; `fault` says what was done to it first, at `position`.
+
+    `last_sha256`, kept elsewhere, proves later that the rows up to `last_position` are still the same.
+    """
+
+    rows: int
+    first_position: int
+    last_position: int
+    last_sha256: str
+    fault: str | None
+    position: int | None
 
 
 class LlmServiceClient:
@@ -535,6 +555,17 @@ class LlmServiceClient:
         """Audit rows, the newest first; `before_id` continues after the last one of an earlier call."""
         body = {"action": action, "before_id": before_id, "limit": limit}
         return [AuditEvent(**event) for event in (await self._call("POST", "/v1/audit/search", body))["events"]]
+
+    async def verify_audit(self) -> AuditVerification:
+        """Compute the chain of audit rows again and compare."""
+        async with _as_service_errors():
+            response = await self._http.post("/v1/audit/verify", json={}, timeout=RETEST_TIMEOUT_SECONDS)
+        return AuditVerification(**_json_of(response))
+
+    async def export_audit(self, after_position: int = -1, limit: int = 1000) -> list[AuditEvent]:
+        """Audit rows in the order of the chain, behind a position; an empty list is the end."""
+        body = {"after_position": after_position, "limit": limit}
+        return [AuditEvent(**event) for event in (await self._call("POST", "/v1/audit/export", body))["events"]]
 
     async def ready(self) -> dict[str, Any]:
         """What `/health/ready` says, also while it says no (status 503): {"ready": bool, "parts": {name: state}}."""

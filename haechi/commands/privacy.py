@@ -1,15 +1,18 @@
-"""`haechi purge`, `erase-person`, `keys rotate` and `audit list`: what a privacy officer does with the records.
+"""`haechi purge`, `erase-person`, `keys rotate` and `audit …`: what a privacy officer does with the records.
 
 Whom it concerns is read from standard input, never from an argument: arguments stay in shell histories and process
 lists.
 """
 
 import asyncio
+import csv
 import json
+import re
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
-from typing import Annotated, Any, TypeVar
+from dataclasses import asdict, fields
+from enum import StrEnum
+from typing import Annotated, Any, TextIO, TypeVar
 
 import typer
 
@@ -17,12 +20,19 @@ from haechi.connection import platform
 from haechi.key_rotation import Rotation, rotate
 from haechi.secrets import ensure_secrets
 from haechi.settings import PlatformSettings
-from llm_service.client import AuditEvent, Erased, LlmServiceClient
+from llm_service.client import AuditEvent, AuditVerification, Erased, LlmServiceClient
 from llm_service.settings import load_settings
 
 Returned = TypeVar("Returned")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object. / JSON으로 출력")]
 DEFAULT_REASON = "data_subject_request"
+
+
+class AuditFormat(StrEnum):
+    """How audit rows are printed: one JSON object a line, or a table with a header."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +46,8 @@ def register(app: typer.Typer) -> None:
     app.add_typer(keys, name="keys")
     audit = typer.Typer(help="감사 기록. The audit rows.", no_args_is_help=True)
     audit.command("list")(list_audit)
-    audit.callback()(lambda: None)
+    audit.command("verify")(verify_audit)
+    audit.command("export")(export_audit)
     app.add_typer(audit, name="audit")
 
 
@@ -100,6 +111,67 @@ def list_audit(
             f"{event.id:>7}  {event.at[:19]}  {event.actor[:12]:12}  {event.action:20}  {subject}  "
             f"{json.dumps(event.details, ensure_ascii=False)}"
         )
+
+
+def verify_audit(
+    expect: Annotated[
+        str,
+        typer.Option(help="POSITION:SHA256 kept from an earlier run; the rows up to it must be the same. / 보관한 값"),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """감사 기록이 고쳐지거나 빠지거나 뒤바뀌지 않았는지 확인합니다. Find any edited, removed or reordered audit row."""
+    found, kept = asyncio.run(_verified(_position_and_hash(expect)))
+    if as_json:
+        typer.echo(json.dumps({**asdict(found), "expected_row_found": kept}))
+    elif found.fault is None and kept:
+        typer.echo(f"이상 없음 / the chain holds: {found.rows} rows, {found.last_position}:{found.last_sha256}")
+    elif found.fault is None:
+        typer.echo(f"보관한 값과 다릅니다 / the chain holds, but not with the row that was kept: {expect}", err=True)
+    else:
+        typer.echo(f"이상 발견 / the chain is broken at {found.position}: {found.fault}. docs/privacy.md", err=True)
+    raise typer.Exit(0 if found.fault is None and kept else 1)
+
+
+def export_audit(
+    format_: Annotated[AuditFormat, typer.Option("--format", help="jsonl or csv. / 형식")] = AuditFormat.JSONL,
+    after: Annotated[int, typer.Option(help="Only rows behind this position. / 이 위치 다음부터")] = -1,
+) -> None:
+    """감사 기록을 해시와 함께 내보냅니다. Print every audit row with its hash, in the order of the chain."""
+    asyncio.run(_exported(sys.stdout, format_, after))
+
+
+async def _verified(expected: tuple[int, str] | None) -> tuple[AuditVerification, bool]:
+    async with platform(PlatformSettings()) as found:
+        verification = await found.llm_service.verify_audit()
+        if expected is None:
+            return verification, True
+        rows = await found.llm_service.export_audit(expected[0] - 1, 1)
+        return verification, [(row.position, row.sha256) for row in rows] == [expected]
+
+
+async def _exported(out: TextIO, format_: AuditFormat, after: int) -> None:
+    names = [field.name for field in fields(AuditEvent)]
+    table = csv.DictWriter(out, names)
+    if format_ is AuditFormat.CSV:
+        table.writeheader()
+    async with platform(PlatformSettings()) as found:
+        while rows := await found.llm_service.export_audit(after):
+            for row in rows:
+                if format_ is AuditFormat.JSONL:
+                    out.write(json.dumps(asdict(row), ensure_ascii=False, sort_keys=True) + "\n")
+                else:
+                    table.writerow({**asdict(row), "details": json.dumps(row.details, sort_keys=True)})
+            after = rows[-1].position
+
+
+def _position_and_hash(expected: str) -> tuple[int, str] | None:
+    if not expected:
+        return None
+    position, _, sha256 = expected.partition(":")
+    if not position.isdigit() or not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise typer.BadParameter("--expect is POSITION:SHA256, as `haechi audit verify` printed it")
+    return int(position), sha256
 
 
 def _ask(question: str) -> str:

@@ -72,7 +72,7 @@ def _purge_rest(
         vault_entries=vault_entries,
         turns=turns,
         conversations=erasure.delete_empty_conversations(session, turns_before),
-        audit_events=audit.delete_before(session, audit_before),
+        audit_events=audit.delete_before(session, ACTOR, audit_before),
     )
     if purged.turns or purged.conversations or purged.audit_events:
         audit.record(session, ACTOR, "retention.purged", "records", "all", asdict(purged))

@@ -67,6 +67,13 @@ class AuditSearch(_Body):
     limit: Annotated[int, Field(ge=1, le=MAXIMUM_AUDIT_EVENTS)] = 100
 
 
+class AuditExport(_Body):
+    """Which audit rows, the oldest first: those behind a position of the chain."""
+
+    after_position: Annotated[int, Field(ge=-1)] = -1
+    limit: Annotated[int, Field(ge=1, le=MAXIMUM_AUDIT_EVENTS)] = MAXIMUM_AUDIT_EVENTS
+
+
 @router.post("/conversations/{conversation_id}/restore")
 async def restore(
     conversation_id: str, request: RestoreRequest, parts: ServiceParts, response: Response
@@ -100,4 +107,17 @@ async def erase(request: ErasureRequest, parts: ServiceParts) -> dict[str, Any]:
 async def search_audit(request: AuditSearch, parts: ServiceParts) -> dict[str, Any]:
     """Who did what when: kinds, counts and pseudonymous ids."""
     found = await parts.audit.events(request.action, request.before_id, request.limit)
+    return {"events": [asdict(event) for event in found]}
+
+
+@router.post("/audit/verify")
+async def verify_audit(parts: ServiceParts) -> dict[str, Any]:
+    """Whether the chain of audit rows holds, and where it was broken first."""
+    return asdict(await parts.audit.verify())
+
+
+@router.post("/audit/export")
+async def export_audit(request: AuditExport, parts: ServiceParts) -> dict[str, Any]:
+    """Rows in the order of the chain with their hashes, for an archive that proves itself."""
+    found = await parts.audit.export(request.after_position, request.limit)
     return {"events": [asdict(event) for event in found]}

@@ -16,12 +16,12 @@ from llm_service.store.session import open_database
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 
-def upgrade(engine: Engine) -> None:
-    """Apply every migration that is missing, in one transaction where the database can."""
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Apply every migration that is missing up to a revision, in one transaction where the database can."""
     configuration = _configuration()
     with engine.begin() as connection:
         configuration.attributes["connection"] = connection
-        command.upgrade(configuration, "head")
+        command.upgrade(configuration, revision)
 
 
 def is_current(engine: Engine) -> bool:

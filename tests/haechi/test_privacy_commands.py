@@ -1,6 +1,7 @@
 """The privacy officer's commands against a running service: what they print, and what never appears in them."""
 
 import asyncio
+import csv
 import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -22,7 +23,7 @@ from llm_service.client import ConversationKey
 from llm_service.masking.vault_keys import new_vault_key, parse_vault_keys, write_vault_keys
 from llm_service.settings import Settings
 from llm_service.store.migrate import upgrade
-from llm_service.store.models import Turn, VaultEntry
+from llm_service.store.models import AuditEvent, Turn, VaultEntry
 from llm_service.store.session import open_database
 
 OWNER = "guest-1234567890"
@@ -111,6 +112,36 @@ async def test_who_restored_what_when_is_listed_without_values(service: Any) -> 
     shown = await haechi("audit", "list")
     assert "vault.restored" in shown.stdout
     assert not {raw for raw in (PHONE, OWNER) if raw in listed.output + shown.output}
+
+
+async def test_a_changed_audit_row_is_found_and_an_untouched_chain_is_not(service: Any) -> None:
+    turn = await say(service)
+    await service.client.restore(turn.conversation_id, OWNER, ["<PHONE_1>"])
+    held = await haechi("audit", "verify", "--json")
+    end = json.loads(held.stdout)
+    assert (held.exit_code, end["fault"]) == (0, None)
+    kept = f"{end['last_position']}:{end['last_sha256']}"
+    await service.client.restore(turn.conversation_id, OWNER, ["<PHONE_1>"])
+    assert (await haechi("audit", "verify", "--expect", kept)).exit_code == 0
+    assert (await haechi("audit", "verify", "--expect", kept[:-1] + "x")).exit_code == 2
+    other = kept[:-4] + ("0000" if not kept.endswith("0000") else "1111")
+    assert (await haechi("audit", "verify", "--expect", other)).exit_code == 1
+    with Session(service.database) as session:
+        session.execute(update(AuditEvent).where(AuditEvent.position == end["last_position"]).values(actor="nobody"))
+        session.commit()
+    broken = await haechi("audit", "verify", "--json")
+    assert (broken.exit_code, json.loads(broken.stdout)["fault"]) == (1, "edited")
+
+
+async def test_an_export_carries_the_whole_chain_in_both_forms(service: Any) -> None:
+    turn = await say(service)
+    for _ in range(3):
+        await service.client.restore(turn.conversation_id, OWNER, ["<PHONE_1>"])
+    lines = [json.loads(line) for line in (await haechi("audit", "export")).stdout.splitlines()]
+    assert [line["position"] for line in lines] == list(range(1, len(lines) + 1))
+    assert len({line["sha256"] for line in lines}) == len(lines) >= 3
+    table = list(csv.DictReader((await haechi("audit", "export", "--format", "csv")).stdout.splitlines()))
+    assert [row["sha256"] for row in table] == [line["sha256"] for line in lines]
 
 
 async def test_a_purge_says_what_it_deleted(service: Any) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from bot.gateway.restore import PLACEHOLDER
@@ -242,7 +242,8 @@ async def test_a_purge_deletes_what_is_over_its_time_and_nothing_younger(service
         session.execute(update(Turn).where(Turn.id == old.turn_id).values(created_at=long_ago))
         mine = Conversation.id == old.conversation_id
         session.execute(update(Conversation).where(mine).values(last_turn_at=long_ago))
-        rows = AuditEvent.subject_id == old.conversation_id
+        last = select(func.max(AuditEvent.position)).where(AuditEvent.subject_id == old.conversation_id)
+        rows = AuditEvent.position <= last.scalar_subquery()
         session.execute(update(AuditEvent).where(rows).values(at=very_long_ago))
         session.execute(
             update(VaultEntry)
@@ -251,7 +252,7 @@ async def test_a_purge_deletes_what_is_over_its_time_and_nothing_younger(service
         )
         session.commit()
     purged = await service.client.purge()
-    assert (purged.vault_entries, purged.turns, purged.conversations, purged.audit_events) == (2, 1, 1, 1)
+    assert (purged.vault_entries, purged.turns, purged.conversations, purged.audit_events) == (2, 1, 1, 2)
     with Session(service.database) as session:
         assert session.scalars(select(Turn.id)).all() == [young.turn_id]
         assert len(session.scalars(select(Feedback)).all()) == 1
