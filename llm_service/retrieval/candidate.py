@@ -75,9 +75,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """Candidates, best first, and how sure retrieval is (0 to 1, calibrated) that they carry an answer at all."""
+    """Candidates, best first, and how sure retrieval is (0 to 1, calibrated) that they carry an answer at all.
+
+    `fallbacks` names optional parts that were set but did not answer, as "part:reason".
+    """
 
     candidates: tuple[Candidate, ...]
     confidence: float
     features: Mapping[str, float] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
+    fallbacks: tuple[str, ...] = ()

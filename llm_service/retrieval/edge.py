@@ -78,7 +78,9 @@ class EdgeIndexes:
         folder.mkdir(parents=True)
         params = EdgeSparseVectorParams(full_scan_threshold=FULL_SCAN_THRESHOLD_POINTS)
         sparse = {str(vector): params for vector in VECTOR_NAMES}
-        dense = {DENSE_VECTOR: EdgeVectorParams(size=dense_dimensions, distance=Distance.Cosine)}
+        dense: dict[str, EdgeVectorParams] = {
+            DENSE_VECTOR: EdgeVectorParams(size=dense_dimensions, distance=Distance.Cosine)
+        }
         config = EdgeConfig(
             vectors=dense if dense_dimensions else None, sparse_vectors=sparse, max_search_threads=SEARCH_THREADS
         )

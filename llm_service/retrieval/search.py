@@ -1,24 +1,29 @@
 """The retriever: a masked question and an entitlement in, candidates with everything a citation needs out.
 
 Asks the index for fifty passages, judges each against the question, and hands on the best. Entitlement is applied
-inside the index and checked again on the rows: an index that is behind must not show what has been withdrawn.
+inside the index and checked again on the rows: an index that is behind must not show what has been withdrawn. An
+embedding model and a cross-encoder help where they are set; a question goes on without one that does not answer.
 """
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from threading import Lock
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llm_service.errors import Unavailable
 from llm_service.masked import MaskedText
 from llm_service.retrieval import relevance
 from llm_service.retrieval.candidate import Candidate, Entitlement, Retrieved
-from llm_service.retrieval.index import Hit, SparseVector, VectorIndex, VectorName
+from llm_service.retrieval.embedding import Embedder
+from llm_service.retrieval.fallbacks import Watch
+from llm_service.retrieval.index import DenseVector, Hit, SparseVector, VectorIndex, VectorName
 from llm_service.retrieval.lexical import Lexical, PackedTerms, QuestionTerms, articles_of, term_id
 from llm_service.retrieval.ranking import Judge, Judged, Signals
+from llm_service.retrieval.rerank import Reranker
 from llm_service.retrieval.statistics import Corpus, TermStatistics
 from llm_service.store.passages import StoredPassage, packed_terms, reading, ready_passages
 from llm_service.store.session import SessionFactory
@@ -76,21 +81,35 @@ def _to_judge(passage_id: int, document_id: int, article: str | None, vectors: b
 
 @dataclass(frozen=True)
 class Serving:
-    """The generation that answers now, with the term statistics of exactly its passages."""
+    """The generation that answers now, with the term statistics of exactly its passages.
+
+    `dense_model` is the identity of the embedding model of its dense vectors, "" where it has none.
+    """
 
     index: VectorIndex
     statistics: TermStatistics
     generation: str
+    dense_model: str = ""
     recent: RecentTerms = field(default_factory=RecentTerms)
 
 
 class Retriever:
     """Searches the serving generation. Synchronous and safe to call from several threads."""
 
-    def __init__(self, lexical: Lexical, sessions: SessionFactory, serving: Callable[[], Serving]) -> None:
+    def __init__(
+        self,
+        lexical: Lexical,
+        sessions: SessionFactory,
+        serving: Callable[[], Serving],
+        embedder: Embedder | None = None,
+        reranker: Reranker | None = None,
+    ) -> None:
         self._lexical = lexical
         self._sessions = sessions
         self._serving = serving
+        self._embedder = embedder
+        self._reranker = reranker
+        self._watches = {"embeddings": Watch("embeddings"), "reranker": Watch("reranker")}
 
     def search(
         self, question: MaskedText, entitlement: Entitlement, k: int = 5, history: Sequence[MaskedText] = ()
@@ -98,28 +117,71 @@ class Retriever:
         """The `k` best passages the entitlement allows, best first, and the confidence that they carry an answer.
 
         `history` holds the earlier questions of the conversation, oldest first: a follow-up is read with the last one.
-        Timings are milliseconds of `analyse`, `index`, `rank` and `rows`.
+        Timings are milliseconds of `analyse`, `embed`, `index`, `rank`, `rows` and `rerank`; what is not set is left
+        out.
         """
         serving = self._serving()
         clock = _Clock()
         corpus = serving.statistics.within(entitlement)
-        terms, judge = self._understand(question, history, corpus)
+        terms, judge, asked = self._understand(question, history, corpus)
         clock.stop("analyse")
+        fallbacks: list[str] = []
+        dense = self._dense(asked, serving, clock, fallbacks)
         weights = _weighted(terms, corpus)
-        hits = serving.index.search(weights, entitlement, CANDIDATES)
+        hits = serving.index.search(weights, entitlement, CANDIDATES, dense)
         top_score = serving.index.top_score("kiwi", weights["kiwi"], entitlement)
         clock.stop("index")
         judged = self._judge(judge, hits, serving.recent)
         clock.stop("rank")
         found = relevance.features(judge, [signals for _, _, signals in judged], top_score, corpus.passages)
-        candidates = self._allowed(_spread(judged), entitlement, k)
+        depth = max(k, self._reranker.depth) if self._reranker else k
+        candidates = self._allowed(_spread(judged), entitlement, depth)
         clock.stop("rows")
-        return Retrieved(candidates, relevance.confidence(found), found, clock.milliseconds)
+        candidates = self._reranked(asked, candidates, clock, fallbacks)[:k]
+        return Retrieved(candidates, relevance.confidence(found), found, clock.milliseconds, tuple(fallbacks))
+
+    def _dense(
+        self, asked: Sequence[MaskedText], serving: Serving, clock: "_Clock", fallbacks: list[str]
+    ) -> DenseVector | None:
+        """The question's dense vector, None (and a fallback, where one is set) if the index cannot be asked with it."""
+        if self._embedder is None:
+            return None
+        watch = self._watches["embeddings"]
+        try:
+            vector = _embedded(self._embedder, asked, serving.dense_model)
+        except Unavailable as gone:
+            fallbacks.append(watch.is_gone(gone.code))
+            return None
+        finally:
+            clock.stop("embed")
+        watch.is_back()
+        return vector
+
+    def _reranked(
+        self, asked: Sequence[MaskedText], candidates: tuple[Candidate, ...], clock: "_Clock", fallbacks: list[str]
+    ) -> tuple[Candidate, ...]:
+        """The first candidates as the cross-encoder orders them; as they came where it does not answer."""
+        if self._reranker is None or not candidates:
+            return candidates
+        watch = self._watches["reranker"]
+        first, rest = candidates[: self._reranker.depth], candidates[self._reranker.depth :]
+        try:
+            scores = self._reranker.scores(asked, [candidate.text for candidate in first])
+        except Unavailable as gone:
+            fallbacks.append(watch.is_gone(gone.code))
+            return candidates
+        finally:
+            clock.stop("rerank")
+        watch.is_back()
+        return (*reordered(first, scores), *rest)
 
     def _understand(
         self, question: MaskedText, history: Sequence[MaskedText], corpus: Corpus
-    ) -> tuple[QuestionTerms, Judge]:
-        """Terms of the question: misspelt ones mended if that makes them known, a follow-up read with the last one."""
+    ) -> tuple[QuestionTerms, Judge, tuple[MaskedText, ...]]:
+        """Terms of the question: misspelt ones mended if that makes them known, a follow-up read with the last one.
+
+        Beside them, the question and what it is read with, oldest first.
+        """
         terms = self._lexical.question_terms(question)
         judge = Judge(terms, corpus)
         if judge.unknown_units:
@@ -128,8 +190,8 @@ class Retriever:
                 terms, judge = mended, Judge(mended, corpus)
         if history and terms.is_incomplete:
             terms = terms.after(self._lexical.question_terms(history[-1]))
-            judge = Judge(terms, corpus)
-        return terms, judge
+            return terms, Judge(terms, corpus), (history[-1], question)
+        return terms, judge, (question,)
 
     def _judge(self, judge: Judge, hits: Sequence[Hit], recent: RecentTerms) -> list[tuple[int, Judged, Signals]]:
         """Passage ids with what was judged of them, best first."""
@@ -162,6 +224,27 @@ class Retriever:
             if len(allowed) >= k:
                 break
         return tuple(allowed[:k])
+
+
+def _embedded(embedder: Embedder, asked: Sequence[MaskedText], indexed_with: str) -> DenseVector:
+    if embedder.model().identity != indexed_with:
+        raise Unavailable("not_indexed", "the index holds no vectors of this embedding model yet")
+    vector: list[float] = embedder.question(asked).tolist()
+    return vector
+
+
+def reordered(candidates: Sequence[Candidate], scores: Sequence[float]) -> tuple[Candidate, ...]:
+    """The candidates by these scores, best first, equal ones as they came; each keeps its score as a signal.
+
+    `score` is handed out anew in the new order: what reads it (how much nearer is the first than the second?) knows
+    the first order's scale only.
+    """
+    order = sorted(range(len(candidates)), key=lambda place: -scores[place])
+    highest_first = sorted((candidate.score for candidate in candidates), reverse=True)
+    return tuple(
+        replace(candidates[place], score=score, signals={**candidates[place].signals, "rerank": scores[place]})
+        for place, score in zip(order, highest_first, strict=True)
+    )
 
 
 def _spread(judged: Sequence[tuple[int, Judged, Signals]]) -> list[tuple[int, Signals]]:

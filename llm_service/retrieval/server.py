@@ -52,12 +52,13 @@ class ServerIndexes:
     def create(self, name: str, dense_dimensions: int = 0) -> VectorIndex:
         collection = COLLECTION_PREFIX + name
         on_server = models.SparseIndexParams(full_scan_threshold=FULL_SCAN_THRESHOLD_POINTS)
-        dense = {DENSE_VECTOR: models.VectorParams(size=dense_dimensions, distance=models.Distance.COSINE)}
+        params = models.VectorParams(size=dense_dimensions, distance=models.Distance.COSINE)
+        dense: dict[str, models.VectorParams] = {DENSE_VECTOR: params} if dense_dimensions else {}
         with _reachable():
             self._client.delete_collection(collection)
             self._client.create_collection(
                 collection,
-                vectors_config=dense if dense_dimensions else {},
+                vectors_config=dense,
                 sparse_vectors_config={str(one): models.SparseVectorParams(index=on_server) for one in VECTOR_NAMES},
             )
             for field, schema in PAYLOAD_INDEXES.items():
