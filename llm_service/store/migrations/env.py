@@ -5,7 +5,7 @@ from typing import Any, Literal
 from alembic import context
 
 import llm_service.store.learning_models  # noqa: F401  its tables belong to the schema
-from llm_service.store import adapter_models, embedding_models  # noqa: F401 (their tables belong to the schema)
+from llm_service.store import adapter_models, console_models, embedding_models, index_models  # noqa: F401 (tables)
 from llm_service.store.models import Base, UtcDateTime
 
 
