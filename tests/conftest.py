@@ -9,7 +9,6 @@ import logging
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -34,6 +33,8 @@ from llm_service.logs import configure_logging
 from llm_service.settings import Settings
 from llm_service.store.models import Base
 from llm_service.store.session import open_database
+from tests.devservers import build_tiny_base
+from tests.ports import free_port
 
 POSTGRES_PROGRAMS = Path("/usr/lib/postgresql")
 SERVER_START_SECONDS = 30
@@ -112,7 +113,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("redis-server is missing: apt-get install redis-server")
-    port = _free_port()
+    port = free_port()
     process = subprocess.Popen(
         [program, "-"],
         stdin=subprocess.PIPE,
@@ -131,6 +132,12 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def tiny_base() -> Path:
+    """Directory of the tiny Mistral; building it takes minutes at the first time, kept under .setup/tiny-base."""
+    return build_tiny_base()
 
 
 @pytest.fixture
@@ -260,12 +267,6 @@ def _with_schema(url: str) -> str:
     Base.metadata.create_all(engine)
     engine.dispose()
     return url
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for_redis(url: str) -> None:

@@ -27,7 +27,7 @@ class ResidentModel:
 
     def __init__(self, directory: Path) -> None:
         torch.set_num_threads(1)
-        disable_progress_bar()
+        disable_progress_bar()  # type: ignore[no-untyped-call]
         self.tokenizer: Any = AutoTokenizer.from_pretrained(directory, local_files_only=True)
         base: Any = AutoModelForCausalLM.from_pretrained(directory, local_files_only=True)
         self._base: Any = base.eval()
