@@ -223,7 +223,7 @@ class AdapterComparison(Base):
 
 
 UNCHANGEABLE: Final = ("adapters", "adapter_probes", "adapter_proposals", "adapter_approvals")
-"""Tables whose rows are written once. A batch migration on SQLite rebuilds a table without its triggers: make them anew."""
+"""Tables whose rows are written once. SQLite's batch migrations rebuild a table without its triggers: remake them."""
 
 _SQLITE_TRIGGER: Final = """
 CREATE TRIGGER tr_%(table)s_no_{action} BEFORE {action} ON %(table)s
@@ -240,7 +240,11 @@ FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_change_adapters()
 
 for _name in UNCHANGEABLE:
     _table = Base.metadata.tables[_name]
-    for _action in ("update", "delete"):
-        event.listen(_table, "after_create", DDL(_SQLITE_TRIGGER.format(action=_action)).execute_if(dialect="sqlite"))
-    for _statement in (_POSTGRES_FUNCTION, _POSTGRES_TRIGGER):
-        event.listen(_table, "after_create", DDL(_statement).execute_if(dialect="postgresql"))
+    for _dialect, _statement in (
+        ("sqlite", _SQLITE_TRIGGER.format(action="update")),
+        ("sqlite", _SQLITE_TRIGGER.format(action="delete")),
+        ("postgresql", _POSTGRES_FUNCTION),
+        ("postgresql", _POSTGRES_TRIGGER),
+    ):
+        _made = DDL(_statement).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]  # SQLAlchemy's own
+        event.listen(_table, "after_create", _made)

@@ -98,7 +98,8 @@ class Conversation(Base):
 class Turn(Base):
     """One question and its answer. `event_id` is the channel's own id of the message: the same event is one turn.
 
-    `adapter` is the version the turn was given, none for the base model; `cut_sentences` did not pass the check.
+    `adapter` is the version the turn was given, `base` the base model, none where no model writes. `cut_sentences` is
+    how many did not pass the check.
     """
 
     __tablename__ = "turns"
