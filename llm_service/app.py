@@ -13,7 +13,19 @@ from fastapi import FastAPI
 
 from llm_service import wiring
 from llm_service.answering.parts import Parts
-from llm_service.api import documents, events, feedback, health, privacy, revisions, search, turns
+from llm_service.api import (
+    datasets,
+    documents,
+    events,
+    feedback,
+    health,
+    privacy,
+    review,
+    revisions,
+    search,
+    training,
+    turns,
+)
 from llm_service.api.authentication import ServiceTokenRequired
 from llm_service.api.errors import install_error_handlers
 from llm_service.api.limits import BodyLimit
@@ -28,6 +40,9 @@ ROUTERS: Final = (
     revisions.router,
     search.router,
     privacy.router,
+    review.router,
+    datasets.router,
+    training.router,
     health.router,
 )
 FORM_BYTES: Final = 16_384

@@ -4,7 +4,7 @@ Imports nothing of ours, so that the gateway and the command line depend on the 
 """
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -286,6 +286,7 @@ class Purged:
     vault_entries: int
     turns: int
     conversations: int
+    review_items: int
     audit_events: int
 
 
@@ -572,6 +573,19 @@ class LlmServiceClient:
         async with _as_service_errors():
             response = await self._http.get("/health/ready")
         return dict(response.json())
+
+    async def call_as(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        headers: Mapping[str, str],
+        query: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """One call with headers of the caller's, which say who acts: for `llm_service.learning_client` and its like."""
+        async with _as_service_errors():
+            response = await self._http.request(method, path, json=body, headers=dict(headers), params=query)
+        return _json_of(response)
 
     async def _call(
         self, method: str, path: str, body: dict[str, Any] | None, conversation_id: str | None = None

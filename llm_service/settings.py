@@ -122,6 +122,32 @@ class Settings(BaseSettings):
         description="Personal identifiers in a document above which it waits, masked, until a person releases it.",
     )
 
+    learning_directory: Path = Field(
+        Path(),
+        description="Directory of datasets, training runs and base models, shared by llm_service and the workers; "
+        "empty means `learning` in the home directory.",
+    )
+    device: str = Field(
+        "gpu:0", description="Name of the device that this machine's worker trains on; one training at a time on it."
+    )
+    base_model: str = Field("", description="Name of the base that a scheduled training takes, a folder in `bases`.")
+    training_recipe: str = Field("", description="Name of the recipe that a scheduled training takes.")
+    retrain_after_approvals: int = Field(
+        0, ge=0, description="How many new approvals start a training by themselves; 0 never does."
+    )
+    training_timeout_seconds: int = Field(
+        86_400, ge=60, description="Longest time one training may take before its worker is stopped; it then resumes."
+    )
+
+    @property
+    def learning_root(self) -> Path:
+        """The directory of everything that is learnt, with its default filled in."""
+        return self.home / "learning" if self.learning_directory == Path() else self.learning_directory
+
+    @property
+    def datasets_directory(self) -> Path:
+        return self.learning_root / "datasets"
+
     @property
     def resolved_database_url(self) -> str:
         """The database URL with the embedded default filled in. It may hold a password: it is never logged."""

@@ -19,6 +19,7 @@ from llm_service.answering.document_desk import DocumentDesk
 from llm_service.answering.erasing import EraseDesk
 from llm_service.answering.explaining import ExplanationDesk
 from llm_service.answering.intake import TurnIntake
+from llm_service.answering.learning_desk import LearningDesk
 from llm_service.answering.masking_desk import MaskingDesk
 from llm_service.answering.parts import Parts
 from llm_service.answering.reader import AnswerReader
@@ -26,6 +27,7 @@ from llm_service.answering.readiness import Readiness
 from llm_service.answering.restoring import RestoreDesk
 from llm_service.answering.retention import Retention
 from llm_service.answering.retest import Retest
+from llm_service.answering.review_desk import ReviewDesk
 from llm_service.answering.revision_desk import RevisionDesk
 from llm_service.answering.rotating import KeyRotation
 from llm_service.answering.runner import ABANDONED_MARGIN_SECONDS, AnswerRunner
@@ -52,6 +54,7 @@ from llm_service.retrieval.lexical import Lexical
 from llm_service.retrieval.loaders.isolation import IsolatedParser
 from llm_service.retrieval.server import ServerIndexes
 from llm_service.settings import Settings
+from llm_service.store.dataset_files import DatasetFiles
 from llm_service.store.identities import Identities
 from llm_service.store.session import open_database, session_factory
 from llm_service.store.transactions import Transactions
@@ -230,8 +233,11 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
             audit_kept=timedelta(days=settings.retention_days_audit),
         ),
         rotation=KeyRotation(transactions, vault),
-        erasing=EraseDesk(transactions, vault, identities),
+        erasing=EraseDesk(transactions, vault, identities, DatasetFiles(settings.datasets_directory)),
         audit=AuditDesk(transactions),
+        review=ReviewDesk(transactions, masking, longest),
+        learning=LearningDesk(transactions),
+        identities=identities,
         readiness=Readiness(
             {
                 "database": transactions.ping,

@@ -10,7 +10,8 @@ from typing import Final, TypeVar
 
 from llm_service.errors import HaechiError, MaskingUnavailable
 from llm_service.masked import RawText
-from llm_service.masking.masker import Masked, Masker
+from llm_service.masking.masker import Masked, Masker, with_placeholders
+from llm_service.masking.placeholders import PlaceholderNames
 from llm_service.masking.vault import Detected
 from llm_service.metrics import Metrics
 
@@ -70,6 +71,17 @@ class MaskingDesk:
         entities = await self._within_the_limit(lambda: find(raw))
         counts = Counter(entity.type for entity in entities)
         return TimedDetection(Detected(raw, entities, is_reply), self._counted(counts, begun))
+
+    async def mask_edit(self, raw: RawText, kept: frozenset[str]) -> TimedMasking:
+        """A masked text that somebody edited: the placeholders it had (`kept`) stay, new values get new numbers.
+
+        Raises as `mask` does.
+        """
+        begun = time.perf_counter()
+        entities = await self._within_the_limit(lambda: self._masker.detect_in_reply(raw))
+        names = PlaceholderNames({("kept", placeholder): placeholder for placeholder in kept})
+        masked = with_placeholders(raw, entities, names, kept)
+        return TimedMasking(masked, self._counted(masked.counts, begun))
 
     async def ping(self) -> None:
         """Raises `MaskingUnavailable` unless a probe is masked in time."""

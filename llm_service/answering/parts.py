@@ -7,17 +7,20 @@ from llm_service.answering.document_desk import DocumentDesk
 from llm_service.answering.erasing import EraseDesk
 from llm_service.answering.explaining import ExplanationDesk
 from llm_service.answering.intake import TurnIntake
+from llm_service.answering.learning_desk import LearningDesk
 from llm_service.answering.masking_desk import MaskingDesk
 from llm_service.answering.reader import AnswerReader
 from llm_service.answering.readiness import Readiness
 from llm_service.answering.restoring import RestoreDesk
 from llm_service.answering.retention import Retention
+from llm_service.answering.review_desk import ReviewDesk
 from llm_service.answering.revision_desk import RevisionDesk
 from llm_service.answering.rotating import KeyRotation
 from llm_service.answering.runner import AnswerRunner
 from llm_service.answering.search_desk import SearchDesk
 from llm_service.answering.verdicts import VerdictDesk
 from llm_service.metrics import Metrics
+from llm_service.store.identities import Identities
 
 
 @dataclass(frozen=True)
@@ -36,5 +39,8 @@ class Parts:
     rotation: KeyRotation
     erasing: EraseDesk
     audit: AuditDesk
+    review: ReviewDesk
+    learning: LearningDesk
+    identities: Identities
     readiness: Readiness
     metrics: Metrics

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from llm_service.errors import Unavailable
 from llm_service.logs import get_logger
 from llm_service.masking.vault import Vault
-from llm_service.store import audit, erasure
+from llm_service.store import audit, erasure, learning_erasure
 from llm_service.store.models import now
 from llm_service.store.transactions import Transactions
 
@@ -26,6 +26,7 @@ class Purged:
     vault_entries: int
     turns: int
     conversations: int
+    review_items: int
     audit_events: int
 
 
@@ -72,9 +73,10 @@ def _purge_rest(
         vault_entries=vault_entries,
         turns=turns,
         conversations=erasure.delete_empty_conversations(session, turns_before),
+        review_items=learning_erasure.delete_undecided_without_feedback(session),
         audit_events=audit.delete_before(session, ACTOR, audit_before),
     )
-    if purged.turns or purged.conversations or purged.audit_events:
+    if purged.turns or purged.conversations or purged.review_items or purged.audit_events:
         audit.record(session, ACTOR, "retention.purged", "records", "all", asdict(purged))
         LOG.info("purged", **asdict(purged))
     return purged

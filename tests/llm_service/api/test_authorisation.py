@@ -20,7 +20,8 @@ def routes() -> Iterator[tuple[str, str]]:
     """(method, path) of every route the application describes, parameters filled in."""
     for path, methods in _application().openapi()["paths"].items():
         filled = path.replace("{document_id}", "1")
-        filled = filled.replace("{turn_id}", "0" * 32).replace("{conversation_id}", "0" * 32)
+        for name in ("turn_id", "conversation_id", "item_id", "run_id", "name", "against"):
+            filled = filled.replace(f"{{{name}}}", "0" * 32)
         assert "{" not in filled, "a new parameter needs a value here"
         yield from ((method.upper(), filled) for method in methods)
 

@@ -1,0 +1,171 @@
+"""The review queue as people use it: what they type is masked before it is kept, and each decision is one transaction.
+
+Knows no roles and no HTTP; the rules of approval are `store.review`'s.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy.orm import Session
+
+from llm_service.answering.masking_desk import MaskingDesk
+from llm_service.answering.text_rules import require_readable
+from llm_service.errors import InvalidInput, TooLarge
+from llm_service.learning_client import NewDraft, ReviewItemView, ReviewRevision
+from llm_service.masked import MaskedText, RawText
+from llm_service.masking.placeholders import PLACEHOLDER
+from llm_service.store import audit, review
+from llm_service.store.learning_models import ReviewItem
+from llm_service.store.review import Draft, Proposal, QueueFilter
+from llm_service.store.transactions import Transactions
+
+
+@dataclass(frozen=True)
+class TypedProposal:
+    """What a reviewer typed, before masking."""
+
+    question: RawText
+    answer: RawText
+    rubric: str
+
+
+class ReviewDesk:
+    """Shows the queue and takes decisions. `person` is always a keyed hash."""
+
+    def __init__(self, transactions: Transactions, masking: MaskingDesk, maximum_characters: int) -> None:
+        self._transactions = transactions
+        self._masking = masking
+        self._maximum_characters = maximum_characters
+
+    async def items(
+        self, states: Sequence[str], kinds: Sequence[str], limit: int, after: str | None
+    ) -> list[ReviewItemView]:
+        """Items, the oldest first; open ones where no state is named. Raises `NotFound` for an unknown `after`."""
+        wanted = QueueFilter(tuple(states) or review.OPEN_STATES, tuple(kinds))
+        return await self._transactions.read(partial(_listed, wanted=wanted, limit=limit, after=after))
+
+    async def counts(self) -> dict[str, int]:
+        """How many items are in each state."""
+        return await self._transactions.read(review.counts)
+
+    async def next_item(self, person: str, after: str | None) -> ReviewItemView | None:
+        """The next item for this person, leased to them; None when nothing is left for them to decide."""
+        return await self._transactions.run(partial(_next, person=person, after=after))
+
+    async def item(self, person: str, item_id: str) -> ReviewItemView:
+        """One item with its revisions; that it was read is an audit row. Raises `NotFound`."""
+        return await self._transactions.run(partial(_read, person=person, item_id=item_id))
+
+    async def propose(self, person: str, item_id: str, version: int, typed: TypedProposal) -> ReviewItemView:
+        """Propose other words. Placeholders of the item stay; every other value of a person is masked.
+
+        Raises what `review.propose` raises, `InvalidInput`, `TooLarge` and `MaskingUnavailable`.
+        """
+        kept = await self._transactions.read(partial(_placeholders, item_id=item_id))
+        proposal = Proposal(
+            question=await self._masked(typed.question, kept),
+            answer=await self._masked(typed.answer, kept),
+            rubric=typed.rubric,
+        )
+        work = partial(review.propose, person=person, item_id=item_id, version=version, proposal=proposal)
+        return await self._transactions.run(lambda session: _view(work(session)))
+
+    async def approve(self, person: str, item_id: str, version: int, rubric: str | None) -> ReviewItemView:
+        """Approve, the first time or the second. Raises what `review.approve` raises."""
+        work = partial(review.approve, person=person, item_id=item_id, version=version, rubric=rubric)
+        return await self._transactions.run(lambda session: _view(work(session)))
+
+    async def reject(self, person: str, item_id: str, version: int, reason: str) -> ReviewItemView:
+        """Reject with a reason. Raises what `review.reject` raises."""
+        work = partial(review.reject, person=person, item_id=item_id, version=version, reason=reason)
+        return await self._transactions.run(lambda session: _view(work(session)))
+
+    async def reopen(self, person: str, item_id: str, version: int, reason: str) -> ReviewItemView:
+        """Take a decision back. Raises what `review.reopen` raises."""
+        work = partial(review.reopen, person=person, item_id=item_id, version=version, reason=reason)
+        return await self._transactions.run(lambda session: _view(work(session)))
+
+    async def add_drafts(self, person: str, drafts: Sequence[NewDraft]) -> list[str | None]:
+        """Mask drafts and put them into the queue; the id of each, None where it was there already."""
+        masked = [
+            Draft(
+                kind=draft.kind,
+                question=await self._masked(RawText(draft.question), frozenset()),
+                answer=await self._masked(RawText(draft.answer), frozenset()),
+                made_by=person,
+                group_key=draft.group,
+                licence=draft.licence,
+                tags=tuple(draft.tags),
+                locale=draft.locale,
+            )
+            for draft in drafts
+        ]
+        return await self._transactions.run(partial(_add, drafts=masked))
+
+    async def _masked(self, raw: RawText, kept: frozenset[str]) -> MaskedText:
+        if not raw.reveal().strip():
+            raise InvalidInput("text_empty", "question and answer have words")
+        if len(raw) > self._maximum_characters:
+            raise TooLarge("text_too_long", f"the text has {len(raw)} characters")
+        require_readable(raw)
+        return (await self._masking.mask_edit(raw, kept)).masked.text
+
+
+def _listed(session: Session, wanted: QueueFilter, limit: int, after: str | None) -> list[ReviewItemView]:
+    return [_view(item) for item in review.queue(session, wanted, limit, after)]
+
+
+def _next(session: Session, person: str, after: str | None) -> ReviewItemView | None:
+    found = review.lease_next(session, person, QueueFilter(), after)
+    return _view(found) if found else None
+
+
+def _read(session: Session, person: str, item_id: str) -> ReviewItemView:
+    found = review.item(session, item_id)
+    audit.record(session, person, "review.read", "review_item", item_id, {"state": found.state})
+    return _view(found)
+
+
+def _placeholders(session: Session, item_id: str) -> frozenset[str]:
+    found = review.item(session, item_id)
+    texts = (found.question, found.answer, found.proposed_question, found.proposed_answer)
+    return frozenset(match[0] for text in texts if text for match in PLACEHOLDER.finditer(text))
+
+
+def _add(session: Session, drafts: Sequence[Draft]) -> list[str | None]:
+    return [review.add_draft(session, draft) for draft in drafts]
+
+
+def _view(item: ReviewItem) -> ReviewItemView:
+    return ReviewItemView(
+        id=item.id,
+        kind=item.kind,
+        state=item.state,
+        version=item.version,
+        question=item.question,
+        answer=item.answer,
+        proposed_question=item.proposed_question,
+        proposed_answer=item.proposed_answer,
+        proposed_by=item.proposed_by,
+        rubric=item.rubric,
+        first_approver=item.first_approver,
+        second_approver=item.second_approver,
+        rejected_by=item.rejected_by,
+        rejection_reason=item.rejection_reason,
+        leased_until=_moment(item.leased_until),
+        tags=list(item.tags),
+        sources=list(item.sources),
+        licence=item.licence,
+        locale=item.locale,
+        created_at=item.created_at.isoformat(),
+        revisions=[
+            ReviewRevision(one.version, one.proposed_by, one.question, one.answer, one.at.isoformat())
+            for one in item.revisions
+        ],
+    )
+
+
+def _moment(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None

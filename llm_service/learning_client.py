@@ -1,0 +1,231 @@
+"""The way in to review, datasets and training for what is outside llm_service: the shapes that travel, and the calls.
+
+Every call acts for a person with roles, who are named beside the service token.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from llm_service.client import LlmServiceClient
+
+PERSON_HEADER: Final = "X-Haechi-Person"
+ROLES_HEADER: Final = "X-Haechi-Roles"
+MAXIMUM_DRAFTS: Final = 20
+"""How many drafts go into one request, so that its body stays under the service's limit."""
+
+
+@dataclass(frozen=True)
+class ReviewRevision:
+    """What was proposed at a version of an item, and by whom."""
+
+    version: int
+    proposed_by: str
+    question: str
+    answer: str
+    at: str
+
+
+@dataclass(frozen=True)
+class ReviewItemView:
+    """An example under review, masked. People are keyed hashes; `version` is handed back with every decision."""
+
+    id: str
+    kind: str
+    state: str
+    version: int
+    question: str
+    answer: str | None
+    proposed_question: str
+    proposed_answer: str | None
+    proposed_by: str
+    rubric: str | None
+    first_approver: str | None
+    second_approver: str | None
+    rejected_by: str | None
+    rejection_reason: str | None
+    leased_until: str | None
+    tags: list[str]
+    sources: list[dict[str, Any]]
+    licence: str
+    locale: str
+    created_at: str
+    revisions: list[ReviewRevision] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class NewDraft:
+    """An example for the queue. `group` keeps kin on one side of the split; `licence` says whose text it is."""
+
+    kind: str
+    question: str
+    answer: str
+    group: str
+    licence: str
+    tags: list[str] = field(default_factory=list)
+    locale: str = "ko"
+
+
+@dataclass(frozen=True)
+class DatasetView:
+    """A dataset version: its hash, what it was built with, its statistics. `error_code` where it failed."""
+
+    id: str
+    name: str
+    state: str
+    parent: str | None
+    content_sha256: str | None
+    settings: dict[str, Any]
+    statistics: dict[str, Any]
+    error_code: str | None
+    created_at: str
+    frozen_at: str | None
+
+
+@dataclass(frozen=True)
+class TrainingRunView:
+    """A run as it stands. `progress` is 0 to 1; `outcome` says what it left behind; `error` what to do about it."""
+
+    id: str
+    dataset: str
+    recipe: str
+    base: str
+    state: str
+    stage: str
+    progress: float
+    step: int
+    total_steps: int | None
+    cancel_requested: bool
+    requested_by: str
+    error_code: str | None
+    error: str | None
+    outcome: dict[str, Any]
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+
+
+@dataclass(frozen=True)
+class LossPointView:
+    """One point of a run's curve; None is not measured at this step."""
+
+    step: int
+    loss: float | None
+    heldout_loss: float | None
+    learning_rate: float | None
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """The newest lines of a run, and how many there have been in all."""
+
+    lines: list[str]
+    total: int
+
+
+class LearningClient:
+    """Calls for one person. Raises `ServiceError` as `LlmServiceClient` does."""
+
+    def __init__(self, service: LlmServiceClient, person: str, roles: Sequence[str]) -> None:
+        self._service = service
+        self._headers = {PERSON_HEADER: person, ROLES_HEADER: ",".join(roles)}
+
+    async def review_items(
+        self, states: Sequence[str] = (), kinds: Sequence[str] = (), limit: int = 50, after: str | None = None
+    ) -> list[ReviewItemView]:
+        """Items of the queue, the oldest first; open ones where no state is named."""
+        query = {"state": list(states), "kind": list(kinds), "limit": limit, **({"after": after} if after else {})}
+        found = await self._call("GET", "/v1/review/items", query=query)
+        return [_item(one) for one in found["items"]]
+
+    async def review_counts(self) -> dict[str, int]:
+        """How many items are in each state."""
+        return dict((await self._call("GET", "/v1/review/counts"))["states"])
+
+    async def next_review_item(self, after: str | None = None) -> ReviewItemView | None:
+        """The next item this person may decide, held for them; `after` skips one."""
+        found = await self._call("POST", "/v1/review/next", {"after": after})
+        return _item(found["item"]) if found["item"] else None
+
+    async def review_item(self, item_id: str) -> ReviewItemView:
+        """One item with everything that was ever proposed for it."""
+        return _item(await self._call("GET", f"/v1/review/items/{item_id}"))
+
+    async def propose(self, item_id: str, version: int, question: str, answer: str, rubric: str) -> ReviewItemView:
+        """Propose other words; they are masked first."""
+        body = {"version": version, "question": question, "answer": answer, "rubric": rubric}
+        return _item(await self._call("POST", f"/v1/review/items/{item_id}/propose", body))
+
+    async def approve(self, item_id: str, version: int, rubric: str | None = None) -> ReviewItemView:
+        """Approve what is proposed, the first time or the second."""
+        return _item(
+            await self._call("POST", f"/v1/review/items/{item_id}/approve", {"version": version, "rubric": rubric})
+        )
+
+    async def reject(self, item_id: str, version: int, reason: str) -> ReviewItemView:
+        """Keep an example out of training."""
+        return _item(
+            await self._call("POST", f"/v1/review/items/{item_id}/reject", {"version": version, "reason": reason})
+        )
+
+    async def reopen(self, item_id: str, version: int, reason: str) -> ReviewItemView:
+        """Take back an approval or a rejection."""
+        return _item(
+            await self._call("POST", f"/v1/review/items/{item_id}/reopen", {"version": version, "reason": reason})
+        )
+
+    async def add_drafts(self, drafts: Sequence[NewDraft]) -> list[str | None]:
+        """Put drafts into the queue; the id of each, None where it was there already."""
+        added: list[str | None] = []
+        for start in range(0, len(drafts), MAXIMUM_DRAFTS):
+            body = {"drafts": [asdict(draft) for draft in drafts[start : start + MAXIMUM_DRAFTS]]}
+            added += (await self._call("POST", "/v1/review/drafts", body))["ids"]
+        return added
+
+    async def request_dataset(self, settings: dict[str, Any]) -> DatasetView:
+        """Ask for the next dataset version."""
+        return DatasetView(**await self._call("POST", "/v1/datasets", {"settings": settings}))
+
+    async def datasets(self) -> list[DatasetView]:
+        """Every version, the newest first."""
+        return [DatasetView(**one) for one in (await self._call("GET", "/v1/datasets"))["datasets"]]
+
+    async def dataset(self, name: str) -> DatasetView:
+        return DatasetView(**await self._call("GET", f"/v1/datasets/{name}"))
+
+    async def dataset_difference(self, name: str, against: str) -> dict[str, list[dict[str, str]]]:
+        """Rows added, removed and moved to the other split."""
+        return await self._call("GET", f"/v1/datasets/{name}/difference/{against}")
+
+    async def request_training(self, dataset: str, recipe: str, base: str) -> TrainingRunView:
+        """Ask for a training; a worker takes it."""
+        body = {"dataset": dataset, "recipe": recipe, "base": base}
+        return TrainingRunView(**await self._call("POST", "/v1/training/runs", body))
+
+    async def training_runs(self) -> list[TrainingRunView]:
+        """Runs, the newest first."""
+        return [TrainingRunView(**one) for one in (await self._call("GET", "/v1/training/runs"))["runs"]]
+
+    async def training_run(self, run_id: str) -> TrainingRunView:
+        return TrainingRunView(**await self._call("GET", f"/v1/training/runs/{run_id}"))
+
+    async def training_points(self, run_id: str, after_step: int = -1) -> list[LossPointView]:
+        """The curve of a run behind a step."""
+        query = {"after_step": after_step}
+        found = await self._call("GET", f"/v1/training/runs/{run_id}/points", query=query)
+        return [LossPointView(**one) for one in found["points"]]
+
+    async def training_log(self, run_id: str) -> TrainingLog:
+        return TrainingLog(**await self._call("GET", f"/v1/training/runs/{run_id}/log"))
+
+    async def cancel_training(self, run_id: str) -> TrainingRunView:
+        return TrainingRunView(**await self._call("POST", f"/v1/training/runs/{run_id}/cancel", {}))
+
+    async def _call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, query: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        return await self._service.call_as(method, path, body, self._headers, query)
+
+
+def _item(told: dict[str, Any]) -> ReviewItemView:
+    return ReviewItemView(**{**told, "revisions": [ReviewRevision(**one) for one in told["revisions"]]})

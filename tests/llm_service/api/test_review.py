@@ -1,0 +1,130 @@
+"""Review over HTTP: a correction travels from a thumb down to an approved example, through four people."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from llm_service.client import ConversationKey, LlmServiceClient, Route, ServiceError
+from llm_service.learning_client import LearningClient, NewDraft
+from llm_service.store import datasets
+from llm_service.store.transactions import Transactions
+from tests.conftest import RunningService
+
+PHONE = "010-2345-6789"
+
+
+@pytest.fixture
+def people(service: RunningService) -> dict[str, LearningClient]:
+    roles = {"reviewer": ["reviewer"], "first": ["approver"], "second": ["approver"], "trainer": ["trainer"]}
+    return {name: LearningClient(service.client, name, held) for name, held in roles.items()}
+
+
+async def judge(client: LlmServiceClient, correction: str = "", event: str = "1") -> None:
+    """A deterministic reply that a customer judges."""
+    turn = await client.create_turn(event, ConversationKey("web", "t", "u", "customer"), f"제 번호는 {PHONE} 예요")
+    await client.store_reply(turn.turn_id, turn.conversation_id, Route("greet", 1.0, "rasa"), "안녕하세요")
+    await client.give_feedback(turn.turn_id, turn.conversation_id, event, "down", "wrong", correction or None)
+
+
+async def test_a_correction_is_proposed_by_one_and_approved_by_two_others(
+    service: RunningService, people: dict[str, LearningClient]
+) -> None:
+    await judge(service.client)
+    item = await people["reviewer"].next_review_item()
+    assert item is not None
+    assert "<PHONE_1>" in item.question
+    typed = f"<PHONE_1>이 아니라 {PHONE.replace('2', '3')}로 전화해 주세요. <PHONE_7>"
+    proposed = await people["reviewer"].propose(item.id, item.version, item.question, typed, "wrong")
+    assert proposed.proposed_answer == "<PHONE_1>이 아니라 <PHONE_2>로 전화해 주세요. ‹PHONE 7›"
+    first = await people["first"].approve(item.id, proposed.version)
+    done = await people["second"].approve(item.id, first.version)
+    assert (done.state, len({done.proposed_by, done.first_approver, done.second_approver})) == ("approved", 3)
+    assert await people["trainer"].review_counts() == {"approved": 1}
+    examples = await Transactions(service.database).read(lambda session: list(datasets.approved_examples(session)))
+    assert [example.answer for example in examples] == [done.proposed_answer]
+    actions = [event.action for event in await service.client.audit_events()]
+    assert actions[:3] == ["review.approved", "review.first_approved", "review.proposed"]
+
+
+async def test_of_two_approvals_of_one_version_one_is_a_conflict(
+    service: RunningService, people: dict[str, LearningClient]
+) -> None:
+    await judge(service.client, "영업점에 문의해 주세요.")
+    (item,) = await people["trainer"].review_items()
+    results = await asyncio.gather(
+        *(people[name].approve(item.id, item.version, "wrong") for name in ("first", "second")), return_exceptions=True
+    )
+    refused = [result for result in results if isinstance(result, ServiceError)]
+    assert [(error.status, error.code) for error in refused] == [(409, "review_item_changed")]
+
+
+async def test_nobody_approves_their_own_words(service: RunningService, people: dict[str, LearningClient]) -> None:
+    approver = people["first"]
+    await judge(service.client)
+    (item,) = await approver.review_items()
+    proposed = await approver.propose(item.id, item.version, "질문", "답변", "wrong")
+    with pytest.raises(ServiceError) as refused:
+        await approver.approve(item.id, proposed.version)
+    assert (refused.value.status, refused.value.code) == (403, "own_proposal")
+
+
+async def test_that_an_item_was_read_is_an_audit_row(
+    service: RunningService, people: dict[str, LearningClient]
+) -> None:
+    await judge(service.client, "영업점에 문의해 주세요.")
+    (item,) = await people["reviewer"].review_items()
+    assert (await people["reviewer"].review_item(item.id)).revisions == []
+    (row,) = await service.client.audit_events("review.read")
+    assert (row.subject_id, len(row.actor)) == (item.id, 64)
+
+
+async def test_drafts_are_masked_and_come_in_once(people: dict[str, LearningClient], service: RunningService) -> None:
+    drafts = [NewDraft("curated", f"{number}번 질문: {PHONE}", "답변", "file:1", "CC-BY-4.0") for number in range(25)]
+    added = await people["trainer"].add_drafts(drafts)
+    assert len({one for one in added if one}) == 25
+    assert await people["trainer"].add_drafts(drafts[:2]) == [None, None]
+    items = await people["trainer"].review_items(kinds=["curated"], limit=200)
+    assert all(PHONE not in item.question and "<PHONE_1>" in item.question for item in items)
+
+
+@pytest.mark.parametrize(
+    ("question", "code"), [(" ", "text_empty"), ("가\x07", "text_unreadable"), ("가" * 4001, None)]
+)
+async def test_a_proposal_that_nobody_can_read_is_refused(
+    service: RunningService, people: dict[str, LearningClient], question: str, code: str | None
+) -> None:
+    await judge(service.client, "영업점에 문의해 주세요.")
+    (item,) = await people["reviewer"].review_items()
+    with pytest.raises(ServiceError) as refused:
+        await people["reviewer"].propose(item.id, item.version, question, "답변", "wrong")
+    assert refused.value.code == (code or "text_too_long")
+    assert PHONE not in service.logs.getvalue()
+
+
+async def test_datasets_and_runs_are_asked_for_watched_and_cancelled(
+    service: RunningService, people: dict[str, LearningClient]
+) -> None:
+    trainer = people["trainer"]
+    wanted = await trainer.request_dataset({"seed": 3})
+    assert (wanted.name, wanted.state, wanted.settings["seed"]) == ("bank-qa-v1", "requested", 3)
+    assert [one.name for one in await trainer.datasets()] == ["bank-qa-v1"]
+    with pytest.raises(ServiceError) as refused:
+        await trainer.request_training(wanted.name, "tiny-cpu", "tiny")
+    assert (refused.value.status, refused.value.code) == (409, "dataset_not_ready")
+    run = await _run_of_a_ready_dataset(service, trainer, wanted.id)
+    assert (run.state, await trainer.training_points(run.id), (await trainer.training_log(run.id)).total) == (
+        "queued",
+        [],
+        0,
+    )
+    assert (await trainer.cancel_training(run.id)).state == "cancelled"
+    with pytest.raises(ServiceError) as refused:
+        await trainer.cancel_training(run.id)
+    assert (refused.value.status, refused.value.code) == (409, "training_ended")
+
+
+async def _run_of_a_ready_dataset(service: RunningService, trainer: LearningClient, version_id: str) -> Any:
+    frozen = datasets.Frozen("0" * 64, {}, [])
+    await Transactions(service.database).run(lambda session: datasets.freeze(session, version_id, frozen))
+    return await trainer.request_training("bank-qa-v1", "tiny-cpu", "tiny")
