@@ -20,10 +20,12 @@ from llm_service.answering.prompt import Message, PromptBudget, render_messages
 from llm_service.engines.base import EngineRequest
 from llm_service.masked import MaskedText
 from trainer.encoding import HELDOUT_FILE, MANIFEST_FILE, TRAIN_FILE
+from trainer.evaluation_set import CORRECTION_TAG, EvaluationSet, Item, ItemMessage, freeze
 
 SEED: Final = 20261121
 HELDOUT_SHARE: Final = 0.15
 CHOICES: Final = 4
+MAXIMUM_ANSWER_TOKENS: Final = 48
 
 RenderPrompt = Callable[[str], tuple[Message, ...]]
 
@@ -84,6 +86,29 @@ def write_demo_dataset(directory: Path, render: RenderPrompt = bare, seed: int =
     manifest = {"name": "demo-facts", "seed": seed, "files": hashes}
     (directory / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
     return directory
+
+
+def freeze_demo_evaluation(directory: Path, render: RenderPrompt = bare, seed: int = SEED) -> EvaluationSet:
+    """The held-out paraphrases as a frozen set: every one to be answered and as four choices."""
+    _, heldout = demo_questions(seed)
+    items = [item for question in heldout for item in _items(question, render)]
+    return freeze(items, directory, "demo-facts")
+
+
+def _items(question: DemoQuestion, render: RenderPrompt) -> Iterator[Item]:
+    prompt = tuple(ItemMessage(role=message.role, content=message.content) for message in render(question.text))
+    tags = (question.field, CORRECTION_TAG)
+    yield Item(
+        id=question.id,
+        kind="answer",
+        messages=prompt,
+        reference=question.answer,
+        tags=tags,
+        maximum_tokens=MAXIMUM_ANSWER_TOKENS,
+    )
+    gold = sum(map(ord, question.id)) % CHOICES
+    choices = (*question.wrong[:gold], question.answer, *question.wrong[gold:])
+    yield Item(id=f"{question.id}-choice", kind="choice", messages=prompt, choices=choices, gold=gold, tags=tags)
 
 
 def _rows(questions: Sequence[DemoQuestion], render: RenderPrompt) -> Iterator[Mapping[str, Any]]:
