@@ -154,6 +154,7 @@ class Explanation:
     route: {"intent", "confidence", "by", "reason"}; filters: {"audience", "groups", "as_of"}; candidates, best first:
     [{"passage_id", "label", "score", "signals"}]; verdicts, one a sentence: [{"sentence", "passed", "failures",
     "unsupported", "entailment", "cited", "rewritten"}]. `prompt_sha256` is None where the engine renders no prompt.
+    fallbacks: optional parts of retrieval that were set but did not answer, as "part:reason".
     """
 
     turn_id: str
@@ -179,6 +180,7 @@ class Explanation:
     error_code: str | None
     timings: dict[str, float]
     retrieval_timings: dict[str, float]
+    fallbacks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ The registry is handed in, so that several services can live in one process.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -27,6 +27,12 @@ class Metrics:
         )
         self._fallbacks = Counter(
             "haechi_route_fallbacks", "Questions routed without Rasa, by reason", ["reason"], registry=registry
+        )
+        self._without = Counter(
+            "haechi_retrieval_fallbacks",
+            "Questions searched without an optional part that is set",
+            ["part", "reason"],
+            registry=registry,
         )
         self._feedback = Counter("haechi_feedback", "Verdicts on answers", ["verdict"], registry=registry)
         self._restored = Counter(
@@ -57,6 +63,12 @@ class Metrics:
     def routed(self, by: str, reason: str) -> None:
         if by != "rasa":
             self._fallbacks.labels(reason=_label(reason or "none")).inc()
+
+    def searched_without(self, fallbacks: Iterable[str]) -> None:
+        """Count optional parts of retrieval that did not answer, each as `part:reason`."""
+        for fallback in fallbacks:
+            part, _, reason = fallback.partition(":")
+            self._without.labels(part=_label(part), reason=_label(reason)).inc()
 
     def feedback(self, verdict: str) -> None:
         self._feedback.labels(verdict=verdict).inc()

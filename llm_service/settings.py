@@ -148,6 +148,34 @@ class Settings(BaseSettings):
     def datasets_directory(self) -> Path:
         return self.learning_root / "datasets"
 
+    embeddings: str = Field(
+        "",
+        description="Embedding model beside the search by terms: a sentence-transformers directory, the URL of a Text "
+        "Embeddings Inference server, or of an OpenAI-compatible one (ending in /v1). Empty means by terms only; "
+        "another model builds the index anew (docs/retrieval.md).",
+    )
+    embeddings_model: str = Field("", description="Model that an embeddings URL ending in /v1 is asked for.")
+    embeddings_api_key: SecretStr = Field(SecretStr(""), description="API key of the embeddings URL.")
+    embeddings_question_prefix: str = Field(
+        "", description='What the embedding model wants before a question, for example "query: ", blank included.'
+    )
+    embeddings_passage_prefix: str = Field(
+        "", description='What the embedding model wants before a passage, for example "passage: ", blank included.'
+    )
+    embeddings_timeout_seconds: float = Field(
+        1.0, gt=0, description="Longest time a question waits for its embedding before it is searched by terms only."
+    )
+    reranker: str = Field(
+        "",
+        description="Cross-encoder that orders the first candidates anew: its directory, or the URL of a Text "
+        "Embeddings Inference server. Empty means none.",
+    )
+    reranker_api_key: SecretStr = Field(SecretStr(""), description="API key of the re-ranker's URL.")
+    reranker_candidates: int = Field(20, ge=2, le=50, description="How many candidates the cross-encoder reads.")
+    reranker_timeout_seconds: float = Field(
+        0.5, gt=0, description="Longest time a question waits for the cross-encoder before the first order stands."
+    )
+
     @property
     def resolved_database_url(self) -> str:
         """The database URL with the embedded default filled in. It may hold a password: it is never logged."""

@@ -4,12 +4,15 @@
 """
 
 import asyncio
+import importlib
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import partial
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
@@ -47,11 +50,13 @@ from llm_service.masking.vault_keys import KeyRing, index_key_from
 from llm_service.metrics import Metrics
 from llm_service.retrieval.changes import EditionHistory
 from llm_service.retrieval.edge import EdgeIndexes
+from llm_service.retrieval.embedding import Embedder, Prefixes, ServerEmbedder
 from llm_service.retrieval.generations import IndexOwner
 from llm_service.retrieval.index import VectorIndexes
 from llm_service.retrieval.ingest import Ingest
 from llm_service.retrieval.lexical import Lexical
 from llm_service.retrieval.loaders.isolation import IsolatedParser
+from llm_service.retrieval.rerank import Reranker, ServerReranker
 from llm_service.retrieval.server import ServerIndexes
 from llm_service.settings import Settings
 from llm_service.store.dataset_files import DatasetFiles
@@ -121,7 +126,9 @@ def open_embedded(
         stack.callback(database.dispose)
         transactions = Transactions(database)
         sessions = session_factory(database)
-        index = IndexOwner(_indexes(settings), sessions, analysers.lexical)
+        index = IndexOwner(
+            _indexes(settings), sessions, analysers.lexical, _embedder(settings, stack), _reranker(settings, stack)
+        )
         stack.callback(index.close)
         parser = stack.enter_context(IsolatedParser(maximum_bytes=settings.maximum_document_bytes))
         ingest = Ingest(
@@ -185,6 +192,50 @@ def _indexes(settings: Settings) -> VectorIndexes:
     return EdgeIndexes(settings.home / "vectors")
 
 
+def _embedder(settings: Settings, stack: ExitStack) -> Embedder | None:
+    """What HAECHI_EMBEDDINGS names, None if it is empty. Raises `Misconfigured` if it cannot be had at all."""
+    where = settings.embeddings
+    if not where:
+        return None
+    prefixes = Prefixes(settings.embeddings_question_prefix, settings.embeddings_passage_prefix)
+    embedder: Embedder
+    if _is_url(where):
+        key, seconds = settings.embeddings_api_key.get_secret_value(), settings.embeddings_timeout_seconds
+        embedder = ServerEmbedder(where, key, settings.embeddings_model, prefixes, seconds)
+    else:
+        embedder = _local_models().DirectoryEmbedder(Path(where), prefixes)
+    stack.callback(embedder.close)
+    return embedder
+
+
+def _reranker(settings: Settings, stack: ExitStack) -> Reranker | None:
+    """What HAECHI_RERANKER names, None if it is empty. Raises `Misconfigured` if it cannot be had at all."""
+    where, depth, seconds = settings.reranker, settings.reranker_candidates, settings.reranker_timeout_seconds
+    if not where:
+        return None
+    reranker: Reranker
+    if _is_url(where):
+        reranker = ServerReranker(where, settings.reranker_api_key.get_secret_value(), depth, seconds)
+    else:
+        reranker = _local_models().DirectoryReranker(Path(where), depth, seconds)
+    stack.callback(reranker.close)
+    return reranker
+
+
+def _is_url(where: str) -> bool:
+    return where.startswith(("http://", "https://"))
+
+
+def _local_models() -> ModuleType:
+    """The models of this machine, loaded only where they are set: PyTorch is an extra, and takes half a gigabyte."""
+    try:
+        return importlib.import_module("llm_service.retrieval.local_models")
+    except ModuleNotFoundError as error:
+        raise Misconfigured(
+            "extra_missing", f"a model's directory needs the extra `embeddings`: no module {error.name}"
+        ) from None
+
+
 def _engine(analysers: Analysers) -> Engine:
     return ExtractiveEngine(analysers.lexical.question_words)
 
@@ -201,7 +252,7 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
     transactions, longest = embedded.transactions, settings.maximum_question_characters
     masking = MaskingDesk(embedded.analysers.masker, metrics, settings.masking_timeout_seconds)
     retriever, threshold = embedded.index.retriever, settings.refusal_threshold
-    search = SearchDesk(masking, retriever, threads.retrieval, today_in_korea, threshold, longest)
+    search = SearchDesk(masking, retriever, threads.retrieval, today_in_korea, threshold, longest, metrics)
     story = AnswerStory(
         retriever,
         embedded.engine,

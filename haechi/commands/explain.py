@@ -72,6 +72,8 @@ def _story(told: Explanation) -> Iterator[str]:
         yield f"ended      {told.refusal_reason or told.error_code}"
     yield f"answer     {told.answer or '-'}"
     yield from (f"  [{source.number}] {source.label}" for source in told.sources)
+    if told.fallbacks:
+        yield f"without    {', '.join(told.fallbacks)}"
     yield f"timings    {_pairs(told.timings)} (ms); retrieval: {_pairs(told.retrieval_timings)}"
 
 

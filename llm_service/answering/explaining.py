@@ -100,5 +100,6 @@ def _searched(turn: Turn) -> dict[str, Any]:
         "adapter": kept.get("adapter"),
         "prompt_sha256": kept.get("prompt_sha256"),
         "verdicts": kept.get("verdicts", []),
+        "fallbacks": kept.get("fallbacks", []),
         "retrieval_timings": kept.get("timings", {}),
     }

@@ -188,6 +188,7 @@ class AnswerRunner:
         await self._log.append(turn_id, "done", done)
         self._metrics.turn(outcome.state, claim.intent)
         self._metrics.stages(finished.timings)
+        self._metrics.searched_without(finished.searched_without)
         if finished.refused:
             self._metrics.refused(claim.intent)
         LOG.info("answered", turn_id=turn_id, state=outcome.state, sources=len(outcome.sources))

@@ -11,6 +11,7 @@ from llm_service.answering.text_rules import require_question
 from llm_service.answering.threads import Threads
 from llm_service.client import Audience, SearchHit, SearchResult
 from llm_service.masked import MaskedText, RawText
+from llm_service.metrics import Metrics
 from llm_service.retrieval.candidate import Candidate, Entitlement
 
 PROBE: Final = MaskedText("예금자 보호 한도")
@@ -30,6 +31,7 @@ class SearchDesk:
         today: Callable[[], date],
         refusal_threshold: float,
         maximum_characters: int,
+        metrics: Metrics,
     ) -> None:
         self._masking = masking
         self._retriever = retriever
@@ -37,6 +39,7 @@ class SearchDesk:
         self._today = today
         self._refusal_threshold = refusal_threshold
         self._maximum_characters = maximum_characters
+        self._metrics = metrics
 
     async def search(
         self, raw: RawText, audience: Audience, k: int, as_of: date | None, groups: Collection[str] = ()
@@ -46,6 +49,7 @@ class SearchDesk:
         timed = await self._masking.mask(raw)
         entitlement = Entitlement(audience, as_of or self._today(), frozenset(groups))
         found = await self._threads(partial(self._retriever.search, timed.masked.text, entitlement, k, ()))
+        self._metrics.searched_without(found.fallbacks)
         return SearchResult(
             results=[_hit(candidate) for candidate in found.candidates],
             refused=not found.candidates or found.confidence < self._refusal_threshold,

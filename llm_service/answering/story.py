@@ -68,7 +68,8 @@ class Token:
 class Finished:
     """The whole answer: its tokens joined. `timings` are milliseconds by stage, `retrieval` is kept for explaining.
 
-    `as_of` is the day whose documents answered, where the search settled it.
+    `as_of` is the day whose documents answered, where the search settled it; `searched_without` names optional parts of
+    retrieval that are set but did not answer.
     """
 
     answer: MaskedText
@@ -80,6 +81,7 @@ class Finished:
     verdicts: tuple[SentenceVerdict, ...] = ()
     refusal_reason: RefusalReason | None = None
     as_of: date | None = None
+    searched_without: tuple[str, ...] = ()
 
 
 StoryEvent = SourcesFound | Notice | Token | Finished
@@ -152,6 +154,7 @@ class AnswerStory:
         )
         with told.stage("retrieve"):
             found = await self._run_blocking(search)
+        told.searched_without = found.retrieved.fallbacks
         candidates = found.retrieved.candidates[: self._passages_per_answer]
         passages = tuple(without_placeholders(passage) for passage in candidates)
         return replace(found, retrieved=replace(found.retrieved, candidates=passages))
@@ -208,6 +211,7 @@ class AnswerStory:
             "refusal_threshold": self._refusal_threshold,
             "features": dict(retrieved.features),
             "timings": dict(retrieved.timings),
+            "fallbacks": list(retrieved.fallbacks),
             "candidates": [
                 {
                     "passage_id": passage.passage_id,
@@ -234,6 +238,7 @@ class _Told:
         self.asked = MaskedText("")
         self.repeatable = ""
         self.cut = 0
+        self.searched_without: tuple[str, ...] = ()
         self.prompt_sha256: str | None = None
         self.adapter: str | None = None
         self._engine = ""
@@ -297,6 +302,7 @@ class _Told:
             engine=self._engine,
             timings={**self._milliseconds, "total": self._since(self._started)},
             retrieval={**explained, "refusal_reason": reason},
+            searched_without=self.searched_without,
             verdicts=tuple(self.verdicts),
             refusal_reason=reason,
         )
