@@ -24,10 +24,11 @@ from llm_service.retrieval.index import (
     VectorIndexes,
     bm25_weights,
 )
+from llm_service.retrieval.kept_statistics import KeptStatistics, count_document
 from llm_service.retrieval.lexical import Lexical, PackedTerms, pack_terms, term_id
 from llm_service.retrieval.rerank import Reranker
 from llm_service.retrieval.search import Retriever, Serving
-from llm_service.retrieval.statistics import TermStatistics, Visibility
+from llm_service.retrieval.statistics import TermStatistics
 from llm_service.store import passages as store
 from llm_service.store.passages import DocumentTerms, Generation, StoredPassage, reading
 from llm_service.store.session import SessionFactory
@@ -64,6 +65,7 @@ class IndexOwner:
         self._lexical = lexical
         self._dense = DenseVectors(embedder, sessions) if embedder else None
         self._made_with = f"{lexical.version}/weights-{WEIGHTS_VERSION}"
+        self._kept = KeptStatistics(sessions, self._made_with)
         self._changing = Lock()
         self._serving, self._generation = self._open()
         self.retriever = Retriever(lexical, sessions, lambda: self._serving, embedder, reranker)
@@ -81,12 +83,13 @@ class IndexOwner:
             if self._serving.index.count() == 0:
                 self._rebuild()
                 return len(pending)
-            changed = self._apply({document_id for _, document_id, _ in pending} | embedded)
+            changed, gone = self._apply({document_id for _, document_id, _ in pending} | embedded)
             if changed >= OPTIMIZE_AFTER_PASSAGES:
                 self._serving.index.optimize()
             self._serving.index.flush()
             with self._sessions() as session, session.begin():
                 store.mark_applied(session, self._generation.id, [sequence for sequence, _, _ in pending])
+            self._kept.note(self._serving.statistics, self._generation.id, changed, gone)
             if self._has_drifted():
                 self._rebuild()
             return len(pending)
@@ -101,6 +104,9 @@ class IndexOwner:
         return self._serving.index.count()
 
     def close(self) -> None:
+        """Let go of the index; what was counted is kept for the next start."""
+        with self._changing:
+            self._kept.finish(self._serving.statistics, self._generation.id)
         self._serving.index.close()
         self._indexes.close()
 
@@ -112,10 +118,7 @@ class IndexOwner:
         index = self._indexes.open(generation.name)
         if index is None:
             return self._build()
-        statistics = TermStatistics()
-        with reading(self._sessions) as session:
-            for document in store.terms_of_documents(session):
-                _count(statistics, document)
+        statistics = self._kept.read(generation.id)
         return Serving(index, statistics, generation.name, _dense_model_of(generation)), generation
 
     def _is_made_alike(self, generation: Generation) -> bool:
@@ -165,8 +168,8 @@ class IndexOwner:
         with reading(self._sessions) as session:
             # What is pending now is in the rows read below; what is committed later stays pending.
             pending = store.pending_changes(session)
-            for document in store.terms_of_documents(session):
-                _count(statistics, document)
+            for document in store.terms_of_documents(session, store.ready_documents(session)):
+                count_document(statistics, document)
             index = self._indexes.create(name, model.dimensions if model else 0)
             averages = statistics.average_lengths()
             for batch in _batches(store.passages_of_documents(session), UPSERT_BATCH_PASSAGES):
@@ -180,6 +183,7 @@ class IndexOwner:
             store.mark_applied(session, generation.id, [sequence for sequence, _, _ in pending])
             store.activate_generation(session, generation.id)
             kept = store.generation_names(session)[:GENERATIONS_KEPT]
+        self._kept.write(statistics, generation.id)
         for outdated in set(self._indexes.names()) - set(kept):
             self._indexes.drop(outdated)
         if self._dense and model:
@@ -211,7 +215,8 @@ class IndexOwner:
             with self._sessions() as session, session.begin():
                 store.replace_vectors(session, packed)
 
-    def _apply(self, document_ids: set[int]) -> int:
+    def _apply(self, document_ids: set[int]) -> tuple[int, int]:
+        """Returns how many passages were put in, and how many documents went."""
         index, statistics = self._serving.index, self._serving.statistics
         averages = tuple(self._generation.average_lengths[name] for name in VECTOR_NAMES)
         changed = 0
@@ -223,13 +228,13 @@ class IndexOwner:
                 dense = self._dense_of(document, self._serving.dense_model)
                 index.upsert([_point(passage, averages, dense.get(passage.id)) for passage in document])
                 index.delete_passages(sorted(stale))
-                _count(statistics, _terms_of(document))
+                count_document(statistics, _terms_of(document))
                 gone.discard(document_id)
                 changed += len(document)
         index.delete_documents(sorted(gone))
         for document_id in gone:
             statistics.remove(document_id)
-        return changed
+        return changed, len(gone)
 
     def _has_drifted(self) -> bool:
         frozen = (self._generation.average_lengths[name] for name in VECTOR_NAMES)
@@ -244,13 +249,6 @@ def _by_document(passages: Iterable[StoredPassage]) -> Iterator[list[StoredPassa
 def _batches(passages: Iterator[StoredPassage], size: int) -> Iterator[list[StoredPassage]]:
     while batch := list(islice(passages, size)):
         yield batch
-
-
-def _count(statistics: TermStatistics, document: DocumentTerms) -> None:
-    audience, groups = tuple(sorted(document.audience)), tuple(sorted(document.groups))
-    visibility = Visibility(audience, document.in_force_from, document.in_force_to, groups)
-    packed = {passage_id: PackedTerms(blob) for passage_id, blob in document.vectors.items()}
-    statistics.put(document.document_id, visibility, packed)
 
 
 def _terms_of(document: list[StoredPassage]) -> DocumentTerms:

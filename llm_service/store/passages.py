@@ -3,21 +3,24 @@
 Knows nothing of analysis or ranking: `vectors` is bytes here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from llm_service.masked import MaskedText
+from llm_service.store.index_models import IndexStatistics
 from llm_service.store.models import Document, IndexChange, IndexGeneration, Passage, now
 from llm_service.store.session import READS_ONLY, SessionFactory
 
 READ_BATCH_ROWS = 500
+STATEMENT_IDS = 5_000
+"""Ids named in one statement; databases allow 32,766 and more."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,16 @@ class StoredPassage:
     heading_path: tuple[str, ...]
     page: int | None
     vectors: bytes
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReadyDocument:
+    """Who may see a ready document, and when it is in force."""
+
+    audience: tuple[str, ...]
+    in_force_from: date
+    in_force_to: date
     groups: tuple[str, ...] = ()
 
 
@@ -88,23 +101,51 @@ def ready_passages(session: Session, passage_ids: Sequence[int]) -> dict[int, St
 def passages_of_documents(session: Session, document_ids: Sequence[int] | None = None) -> Iterator[StoredPassage]:
     """All passages of ready documents (of these only, if ids are given) by document and position, read in batches."""
     statement = _columns().where(Document.state == "ready").order_by(Document.id, Passage.position)
-    if document_ids is not None:
-        statement = statement.where(Document.id.in_(document_ids))
-    for row in session.execute(statement.execution_options(yield_per=READ_BATCH_ROWS)):
-        yield _stored(row)
+    statement = statement.execution_options(yield_per=READ_BATCH_ROWS)
+    if document_ids is None:
+        yield from map(_stored, session.execute(statement))
+        return
+    for ids in batched_ids(sorted(document_ids)):
+        yield from map(_stored, session.execute(statement.where(Document.id.in_(ids))))
 
 
-def terms_of_documents(session: Session) -> Iterator[DocumentTerms]:
-    """The terms of all ready documents, one document at a time, without their text: all are read at every start."""
+def ready_documents(session: Session) -> dict[int, ReadyDocument]:
+    """The ready documents that have passages, by id."""
     columns = (Document.id, Document.audience, Document.in_force_from, Document.in_force_to, Document.groups)
-    ready = {row[0]: row for row in session.execute(select(*columns).where(Document.state == "ready"))}
-    statement = select(Passage.document_id, Passage.id, Passage.vectors).order_by(Passage.document_id)
-    rows = session.execute(statement.execution_options(yield_per=READ_BATCH_ROWS))
-    for document_id, passages in groupby(rows, key=lambda row: row[0]):
-        if document_id in ready:
-            _, audience, since, until, groups = ready[document_id]
+    has_passages = select(Passage.id).where(Passage.document_id == Document.id).exists()
+    statement = select(*columns).where(Document.state == "ready", has_passages).order_by(Document.id)
+    return {
+        id_: ReadyDocument(tuple(audience), since, until, tuple(groups))
+        for id_, audience, since, until, groups in session.execute(statement)
+    }
+
+
+def terms_of_documents(session: Session, ready: Mapping[int, ReadyDocument]) -> Iterator[DocumentTerms]:
+    """The terms of these documents, one document at a time, without their text."""
+    columns = select(Passage.document_id, Passage.id, Passage.vectors).order_by(Passage.document_id)
+    for ids in batched_ids(sorted(ready)):
+        rows = session.execute(columns.where(Passage.document_id.in_(ids)).execution_options(yield_per=READ_BATCH_ROWS))
+        for document_id, passages in groupby(rows, key=lambda row: row[0]):
+            seen = ready[document_id]
             vectors = {id_: blob for _, id_, blob in passages}
-            yield DocumentTerms(document_id, tuple(audience), since, until, vectors, tuple(groups))
+            since, until = seen.in_force_from, seen.in_force_to
+            yield DocumentTerms(document_id, seen.audience, since, until, vectors, seen.groups)
+
+
+def batched_ids(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Ids in as many pieces as statements are needed."""
+    return (ids[start : start + STATEMENT_IDS] for start in range(0, len(ids), STATEMENT_IDS))
+
+
+def kept_statistics(session: Session, generation_id: int) -> bytes | None:
+    """The packed term statistics that were kept of this generation."""
+    return session.scalar(select(IndexStatistics.body).where(IndexStatistics.generation_id == generation_id))
+
+
+def keep_statistics(session: Session, generation_id: int, body: bytes) -> None:
+    """Keep these, and none of older generations: they count documents that may be erased by now."""
+    session.execute(delete(IndexStatistics))
+    session.execute(insert(IndexStatistics).values(generation_id=generation_id, body=body))
 
 
 def count_ready(session: Session) -> int:
@@ -159,7 +200,8 @@ def mark_applied(session: Session, generation_id: int, sequences: Sequence[int])
     """Note that the generation holds these changes."""
     if not sequences:
         return
-    session.execute(update(IndexChange).where(IndexChange.sequence.in_(sequences)).values(applied_at=now()))
+    for some in batched_ids(sequences):
+        session.execute(update(IndexChange).where(IndexChange.sequence.in_(some)).values(applied_at=now()))
     session.execute(
         update(IndexGeneration).where(IndexGeneration.id == generation_id).values(applied_sequence=max(sequences))
     )

@@ -7,14 +7,18 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import Engine, event, func, select, update
 
 from llm_service.masked import MaskedText
 from llm_service.retrieval.candidate import Entitlement
 from llm_service.retrieval.edge import EdgeIndexes
-from llm_service.retrieval.generations import GENERATIONS_KEPT
+from llm_service.retrieval.generations import GENERATIONS_KEPT, IndexOwner
 from llm_service.retrieval.lexical import Lexical, PackedTerms, term_id
+from llm_service.retrieval.packed_statistics import unpack_statistics
+from llm_service.retrieval.statistics import TermStatistics, Visibility
+from llm_service.retrieval.term_counts import added_up
 from llm_service.retrieval.vocabulary import Vocabulary
+from llm_service.store.index_models import IndexStatistics
 from llm_service.store.models import IndexChange, IndexGeneration, Passage
 from llm_service.store.session import SessionFactory
 from tests.llm_service.retrieval.conftest import OpenOwner
@@ -34,6 +38,25 @@ def pending(sessions: SessionFactory) -> int:
     with sessions() as session:
         statement = select(func.count(IndexChange.sequence)).where(IndexChange.applied_at.is_(None))
         return session.execute(statement).scalar_one()
+
+
+def counted(owner: IndexOwner) -> tuple[dict[int, Visibility], int, dict[int, int]]:
+    """What an owner's statistics say: which documents, how many passages, how many of them hold each term."""
+    statistics = owner._serving.statistics
+    documents, _ = statistics.settled()
+    counts = added_up([document.counts for document in documents.values()])
+    frequencies = dict(zip(counts.terms.tolist(), counts.counts.tolist(), strict=True))
+    corpus = statistics.within(CUSTOMER)
+    shown = [one.counts for one in documents.values() if one.visibility.allows(CUSTOMER)]
+    assert all(corpus.frequency(term) == added_up(shown).of(term) for term in frequencies)
+    return statistics.visibilities(), statistics.passages(), frequencies
+
+
+def kept(sessions: SessionFactory, owner: IndexOwner) -> TermStatistics:
+    """The statistics that are written down."""
+    with sessions() as session:
+        body = session.execute(select(IndexStatistics.body)).scalar_one()
+    return unpack_statistics(body, owner._made_with)
 
 
 def test_a_first_start_serves_an_empty_index(open_owner: OpenOwner) -> None:
@@ -194,10 +217,106 @@ def test_a_change_committed_late_under_an_early_number_is_not_lost(
     assert owner.apply_changes() == 1
 
 
+def test_opening_again_reads_no_passage(
+    open_owner: OpenOwner, sessions: SessionFactory, lexical: Lexical, sqlite: Engine
+) -> None:
+    add_document(sessions, lexical, [DEPOSIT, LOAN])
+    before = counted(open_owner())
+    open_owner().close()
+    asked: list[str] = []
+    event.listen(sqlite, "before_cursor_execute", lambda *arguments: asked.append(arguments[2]))
+    assert counted(open_owner()) == before
+    assert asked
+    assert not [statement for statement in asked if "passages.vectors" in statement]
+
+
+def test_what_was_counted_is_kept_when_the_index_is_closed(
+    open_owner: OpenOwner, sessions: SessionFactory, lexical: Lexical
+) -> None:
+    owner = open_owner()
+    for number in range(2):
+        add_document(sessions, lexical, [DEPOSIT, LOAN], path=f"{number}.md")
+        owner.apply_changes()
+    expected = counted(owner)
+    assert set(kept(sessions, owner).visibilities()) == {1}
+    owner.close()
+    assert set(kept(sessions, owner).visibilities()) == {1, 2}
+    assert counted(open_owner()) == expected
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged", "cut off", "empty"])
+def test_statistics_that_cannot_be_used_are_counted_again(
+    open_owner: OpenOwner, sessions: SessionFactory, lexical: Lexical, damage: str
+) -> None:
+    add_document(sessions, lexical, [DEPOSIT, LOAN])
+    owner = open_owner()
+    expected = counted(owner)
+    owner.close()
+    with sessions() as session, session.begin():
+        row = session.execute(select(IndexStatistics)).scalar_one()
+        if damage == "missing":
+            session.delete(row)
+        else:
+            middle = len(row.body) // 2
+            row.body = {
+                "damaged": row.body[:middle] + bytes([row.body[middle] ^ 255]) + row.body[middle + 1 :],
+                "cut off": row.body[:middle],
+                "empty": b"",
+            }[damage]
+    generations = active_generations(sessions)
+    owner = open_owner()
+    assert counted(owner) == expected
+    assert active_generations(sessions) == generations
+    owner.close()
+    assert set(kept(sessions, owner).visibilities()) == {1}
+
+
+def test_statistics_behind_the_rows_are_brought_up_to_them(
+    open_owner: OpenOwner, sessions: SessionFactory, lexical: Lexical
+) -> None:
+    kept_as_it_is = add_document(sessions, lexical, [DEPOSIT])
+    gone = add_document(sessions, lexical, [LOAN], path="loan.md")
+    closed = add_document(sessions, lexical, [LOAN, DEPOSIT], path="both.md")
+    open_owner().close()
+    remove_document(sessions, gone)
+    close_edition(sessions, closed, date(2010, 1, 1))
+    added = add_document(sessions, lexical, [DEPOSIT, LOAN], path="new.md")
+    owner = open_owner()
+    assert set(owner._serving.statistics.visibilities()) == {kept_as_it_is, closed, added}
+    anew = counted(owner)
+    owner.rebuild()
+    assert counted(owner) == anew
+
+
+def test_words_of_a_removed_document_are_kept_no_longer_than_its_points(
+    open_owner: OpenOwner, sessions: SessionFactory, lexical: Lexical
+) -> None:
+    add_document(sessions, lexical, [LOAN], path="loan.md")
+    removed = add_document(sessions, lexical, [DEPOSIT])
+    owner = open_owner()
+    assert removed in kept(sessions, owner).visibilities()
+    remove_document(sessions, removed)
+    owner.apply_changes()
+    assert removed not in kept(sessions, owner).visibilities()
+
+
+def test_statistics_are_kept_of_the_generation_in_use_only(
+    open_owner: OpenOwner, sessions: SessionFactory, lexical: Lexical
+) -> None:
+    add_document(sessions, lexical, [DEPOSIT])
+    owner = open_owner()
+    owner.rebuild()
+    with sessions() as session:
+        kept_of = list(session.execute(select(IndexStatistics.generation_id)).scalars())
+    assert kept_of == [owner._generation.id]
+
+
 KILLED = """
     import os, signal, sys
     from pathlib import Path
     from llm_service.retrieval.edge import EdgeIndex, EdgeIndexes
+    from llm_service.retrieval.kept_statistics import KeptStatistics
+    from llm_service.store import passages
     from llm_service.retrieval.generations import IndexOwner
     from llm_service.retrieval.lexical import Lexical
     from llm_service.store.session import open_database, session_factory
@@ -207,16 +326,28 @@ KILLED = """
                        session_factory(open_database(f"sqlite:///{sys.argv[1]}/haechi.db")), Lexical())
     print("owned", flush=True)
     sys.stdin.readline()
-    setattr(EdgeIndex, sys.argv[2], die)
+    parts = {"index": EdgeIndex, "statistics": KeptStatistics, "rows": passages}
+    part, _, moment = sys.argv[2].partition(" ")
+    setattr(parts[part], moment, die)
     owner.apply_changes()
 """
 
 
-@pytest.mark.parametrize("moment", ["upsert", "delete_passages", "flush"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "index upsert",
+        "index flush",
+        "rows mark_applied",
+        "statistics note",
+        "rows keep_statistics",
+    ],
+)
 def test_a_kill_while_changes_are_applied_loses_nothing(
     open_owner: OpenOwner, sessions: SessionFactory, lexical: Lexical, tmp_path: Path, moment: str
 ) -> None:
-    add_document(sessions, lexical, [DEPOSIT])
+    gone = add_document(sessions, lexical, [DEPOSIT])
+    add_document(sessions, lexical, [DEPOSIT], path="kept.md")
     open_owner().close()
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path), moment],
@@ -229,6 +360,7 @@ def test_a_kill_while_changes_are_applied_loses_nothing(
         assert process.stdin is not None
         assert process.stdout.readline() == "owned\n"
         add_document(sessions, lexical, [LOAN], path="loan.md")
+        remove_document(sessions, gone)
         process.stdin.write("\n")
         process.stdin.close()
         assert process.wait() < 0
@@ -237,3 +369,6 @@ def test_a_kill_while_changes_are_applied_loses_nothing(
     assert pending(sessions) == 0
     found = owner.retriever.search(MaskedText("중도상환수수료"), CUSTOMER)
     assert [candidate.label for candidate in found.candidates] == ["대출 안내"]
+    after_the_kill = counted(owner)
+    owner.rebuild()
+    assert counted(owner) == after_the_kill
