@@ -13,13 +13,15 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
 class BuilderSettings(BaseModel):
-    """How a version is built. Shares are of the rows; `duplicate_threshold` is the Jaccard similarity of two rows."""
+    """How a version is built; what each means, `trainer.dataset.DatasetSettings` says."""
 
     model_config = ConfigDict(extra="forbid")
 
     general_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
     heldout_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
-    duplicate_threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
+    duplicate_threshold: Annotated[float, Field(gt=0, le=1)] = 0.9
+    leakage_threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
+    prompt_characters: Annotated[int, Field(ge=500)] = 6000
     seed: Annotated[int, Field(ge=0)] = 7
 
 
