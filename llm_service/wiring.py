@@ -126,9 +126,8 @@ def open_embedded(
         stack.callback(database.dispose)
         transactions = Transactions(database)
         sessions = session_factory(database)
-        index = IndexOwner(
-            _indexes(settings), sessions, analysers.lexical, _embedder(settings, stack), _reranker(settings, stack)
-        )
+        embedder, reranker = _embedder(settings, stack), _reranker(settings, stack)
+        index = IndexOwner(_indexes(settings), sessions, analysers.lexical, embedder, reranker)
         stack.callback(index.close)
         parser = stack.enter_context(IsolatedParser(maximum_bytes=settings.maximum_document_bytes))
         ingest = Ingest(
