@@ -13,7 +13,7 @@ from itertools import compress, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_service.retrieval.lexical import QuestionTerms, Unit
+from llm_service.retrieval.lexical import QuestionTerms, Unit, term_id
 from llm_service.retrieval.statistics import Corpus
 
 Hits = list[tuple[int, int]]
@@ -23,10 +23,14 @@ WINDOW_TERMS = 40
 SYNONYM_SHARE = 0.9
 """A passage that holds the whole of a synonym counts this much of one that holds the word itself."""
 
-# Weights found on four question sets at once (statutes twice, product documents, prose); each lies on a plateau.
+# Weights found on nine question sets at once (statutes, product documents, prose, pages); each lies on a plateau.
 WINDOW_WEIGHT = 1.0
-HEADING_WEIGHT = 0.75
+TITLE_WEIGHT = 0.75
 ARTICLE_WEIGHT = 1.0
+DETAIL_WEIGHT = 0.15
+
+DETAILED_BY = frozenset(map(term_id, ("시행령", "시행규칙")))
+"""Words in the name of a law that only details another one."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,12 @@ class Signals:
     """What speaks for one candidate. Masses are shares of the question's idf mass.
 
     fused: the index's score over the best one; coverage, noun_coverage: mass the passage holds; window: mass inside its
-    best `WINDOW_TERMS` neighbouring terms; heading: how well question and heading name each other; article: whether the
-    question names this very article.
+    best `WINDOW_TERMS` neighbouring terms; heading: how well question and heading name each other; title: the same for
+    an article, 0 for every other passage; article: whether the question names this very article; detail: whether it is
+    an article of a decree that the question does not ask for: the act lays down the rule that the decree details.
+
+    Only an article's title speaks for it: drafters give each article one of its own that says what it rules. A heading
+    of prose names the chapter, and passages that answer without repeating it would lose to those that do.
     """
 
     fused: float
@@ -43,11 +51,14 @@ class Signals:
     noun_coverage: float
     window: float
     heading: float
+    title: float
     article: float
+    detail: float
 
     @property
     def score(self) -> float:
-        return self.fused + WINDOW_WEIGHT * self.window + HEADING_WEIGHT * self.heading + ARTICLE_WEIGHT * self.article
+        named = WINDOW_WEIGHT * self.window + TITLE_WEIGHT * self.title + ARTICLE_WEIGHT * self.article
+        return self.fused + named - DETAIL_WEIGHT * self.detail
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,7 @@ class Judge:
         self._masses = [unit.weight * corpus.idf(unit.term) for unit in question.units]
         self._nouns = [unit.is_noun for unit in question.units]
         self._shares = _shares_by_term(question.units)
+        self._asks_for_details = not DETAILED_BY.isdisjoint(self._shares)
         self.mass = sum(self._masses)
         self.noun_mass = sum(mass for mass, noun in zip(self._masses, self._nouns, strict=True) if noun)
         unknown = [corpus.frequency(unit.term) == 0 and not unit.meant for unit in question.units]
@@ -99,13 +111,18 @@ class Judge:
 
     def _signals(self, passage: Judged, hits: Hits, sharing: int) -> Signals:
         covered = self._covered({term for _, term in hits})
+        header = passage.header.tolist()
+        heading = self._heading(header) / sharing
+        details = bool(passage.articles) and not DETAILED_BY.isdisjoint(header) and not self._asks_for_details
         return Signals(
             fused=passage.fused,
             coverage=_share(sum(covered), self.mass),
             noun_coverage=_share(sum(compress(covered, self._nouns)), self.noun_mass),
             window=_share(self._best_window(hits), self.mass),
-            heading=self._heading(passage.header.tolist()) / sharing,
+            heading=heading,
+            title=heading if passage.articles else 0.0,
             article=float(bool(passage.articles & self._articles)),
+            detail=float(details),
         )
 
     def _hits(self, passages: Sequence[Judged]) -> Iterator[Hits]:

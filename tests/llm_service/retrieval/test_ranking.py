@@ -8,7 +8,7 @@ import pytest
 
 from llm_service.retrieval import relevance
 from llm_service.retrieval.candidate import Entitlement
-from llm_service.retrieval.lexical import PackedTerms, PassageTerms, QuestionTerms, Unit, pack_terms
+from llm_service.retrieval.lexical import PackedTerms, PassageTerms, QuestionTerms, Unit, pack_terms, term_id
 from llm_service.retrieval.ranking import WINDOW_TERMS, Judge, Judged, Signals
 from llm_service.retrieval.statistics import Corpus, TermStatistics, Visibility
 from llm_service.store.models import OPEN_END
@@ -84,6 +84,28 @@ def test_the_article_a_question_names_is_recognised() -> None:
     asked = judge(Unit(A, 1.0, True), articles=frozenset({7}))
     signals = asked.signals([passage([A], articles=[7]), passage([A], articles=[8])])
     assert [found.article for found in signals] == [1.0, 0.0]
+
+
+def test_only_an_articles_title_speaks_for_it() -> None:
+    asked = judge(Unit(A, 1.0, True))
+    section, article = asked.signals([passage([A, FILLER], 1), passage([A, FILLER], 1, articles=[7])])
+    assert section.heading == article.heading > 0
+    assert section.title == 0 < article.title
+    assert section.score < article.score
+
+
+def test_an_act_stands_before_the_decree_that_details_it() -> None:
+    decree = passage([term_id("시행령"), A], 1, articles=[7])
+    act = passage([FILLER, A], 1, articles=[7])
+    asked = judge(Unit(A, 1.0, True)).signals([decree, act])
+    assert [found.detail for found in asked] == [1.0, 0.0]
+    assert asked[0].score < asked[1].score
+    named = judge(Unit(A, 1.0, True), Unit(term_id("시행령"), 1.0, True)).signals([decree])[0]
+    assert named.detail == 0
+
+
+def test_a_manual_that_names_a_decree_details_nothing() -> None:
+    assert one(judge(Unit(A, 1.0, True)), [term_id("시행령"), A], 1).detail == 0
 
 
 def test_nothing_asked_and_nothing_found_are_no_errors() -> None:
