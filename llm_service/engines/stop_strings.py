@@ -3,7 +3,10 @@
 Knows no server: those that send the stop string along and those that do not give the same text through it.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from llm_service.engines.model_server import Delta
 
 
 class StopScanner:
@@ -37,3 +40,15 @@ class StopScanner:
         """How many characters at the end of the text may be the beginning of a stop string."""
         longest = min(len(stop) - 1, len(self._held))
         return next((length for length in range(longest, 0, -1) if self._held.endswith(stop[:length])), 0)
+
+
+async def until_stop(deltas: AsyncGenerator[Delta, None], stop: Sequence[str]) -> AsyncGenerator[Delta, None]:
+    """The deltas up to the first stop string, and the usage that comes after it."""
+    scanner = StopScanner(stop)
+    async with aclosing(deltas):
+        async for delta in deltas:
+            text = scanner.feed(delta.text) + (scanner.flush() if delta.usage is not None else "")
+            if text or delta.usage is not None:
+                yield Delta(text, delta.usage)
+    if rest := scanner.flush():
+        yield Delta(rest)

@@ -1,0 +1,231 @@
+"""OpenAI-compatible model servers as `ModelServer`: vLLM, SGLang, llama-server, and the development server.
+
+What they do differently is a `Dialect`. Asked over plain HTTP: no client of a vendor that retries by itself, finds keys
+or proxies in the environment, or calls home.
+"""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+
+from llm_service.engines.failures import Patience, failure_of, in_time, stream_cut, timed_out, unreachable
+from llm_service.engines.model_server import Capabilities, Delta, Health, Prompt, PromptForm, Sampling, Usage
+from llm_service.engines.stop_strings import until_stop
+from llm_service.errors import HaechiError, Misconfigured, NotFound, Unavailable
+
+HEALTH_SECONDS: Final = 3.0
+LOAD_SECONDS: Final = 120.0
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What one server does differently. `model` and `adapter` are formats of the request's model field.
+
+    `load` and `unload` are its routes, "" where there are none; `rejects_unknown` only where it was seen in its source.
+    """
+
+    name: str
+    capabilities: Capabilities
+    adapter: str = "{adapter}"
+    load: str = ""
+    unload: str = ""
+    takes_adapters: bool = True
+
+
+DIALECTS: Final[Mapping[str, Dialect]] = {
+    dialect.name: dialect
+    for dialect in (
+        # docs.vllm.ai/en/latest/features/lora.html; VLLM_ALLOW_RUNTIME_LORA_UPDATING=True opens the routes.
+        Dialect("vllm", Capabilities(True, True, True), load="/v1/load_lora_adapter", unload="/v1/unload_lora_adapter"),
+        Dialect(
+            "devserver", Capabilities(True, True, True), load="/v1/load_lora_adapter", unload="/v1/unload_lora_adapter"
+        ),
+        # docs.sglang.ai/advanced_features/lora.html; how it answers an unknown adapter was not seen: taken for silent.
+        Dialect(
+            "sglang",
+            Capabilities(True, False, False),
+            adapter="{model}:{adapter}",
+            load="/load_lora_adapter",
+            unload="/unload_lora_adapter",
+        ),
+        # It reads over the model field, so a name would be answered silently by whatever was loaded: refused here.
+        Dialect("llama-server", Capabilities(False, False, True), takes_adapters=False),
+    )
+}
+
+
+class OpenAiServer:
+    """One replica. `model` is the base model's name there; "" is asked for at `/v1/models` when it is first needed.
+
+    `form` says whether prompts go rendered to /v1/completions or as messages to /v1/chat/completions: one of them
+    throughout a deployment.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        dialect: Dialect,
+        model: str = "",
+        form: PromptForm = "text",
+        patience: Patience | None = None,
+    ) -> None:
+        self.name = dialect.name
+        self.address = address.rstrip("/")
+        self.capabilities = dialect.capabilities
+        self._dialect = dialect
+        self._model = model
+        self._form = form
+        self._patience = patience or Patience()
+        self._http = httpx.AsyncClient(
+            base_url=self.address,
+            trust_env=False,
+            timeout=httpx.Timeout(None, connect=self._patience.connect_seconds),
+            # The pool decides how many run; a second bound here would be a queue that nobody sees.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
+        )
+
+    async def stream(self, prompt: Prompt, adapter: str | None, sampling: Sampling) -> AsyncGenerator[Delta, None]:
+        if adapter is not None and not self._dialect.takes_adapters:
+            raise NotFound(
+                "adapter_unknown", f"{self.name} is asked for no adapters; give it to the server at its start"
+            )
+        deltas = in_time(self._deltas(prompt, adapter, sampling), self._patience, sampling.seconds)
+        async with aclosing(until_stop(deltas, sampling.stop)) as said:
+            async for delta in said:
+                yield delta
+
+    async def adapters(self) -> frozenset[str]:
+        if not self.capabilities.lists_adapters:
+            raise Misconfigured("engine_lists_no_adapters", f"{self.name} does not tell which adapters it holds")
+        return frozenset(str(model["id"]) for model in await self._models() if model.get("parent"))
+
+    async def activate(self, adapter: str, directory: str) -> None:
+        await self._change(self._dialect.load, {"lora_name": adapter, "lora_path": directory}, None)
+
+    async def deactivate(self, adapter: str) -> None:
+        await self._change(self._dialect.unload, {"lora_name": adapter}, adapter)
+
+    async def health(self) -> Health:
+        reply = await self._ask("GET", "/health", None, HEALTH_SECONDS)
+        models = await self._models()
+        base = next((model for model in models if not model.get("parent")), {})
+        return Health(reply.is_success, str(base.get("id", "")), str(base.get("owned_by", "")))
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def _change(self, route: str, body: dict[str, Any], adapter: str | None) -> None:
+        if not route:
+            raise Misconfigured("engine_loads_no_adapters", f"{self.name} loads and drops adapters at its start only")
+        reply = await self._ask("POST", route, body, LOAD_SECONDS)
+        if not reply.is_success:
+            raise failure_of(reply.status_code, adapter)
+
+    async def _models(self) -> list[dict[str, Any]]:
+        reply = await self._ask("GET", "/v1/models", None, HEALTH_SECONDS)
+        if not reply.is_success:
+            raise failure_of(reply.status_code, None)
+        listed: list[dict[str, Any]] = reply.json()["data"]
+        return listed
+
+    async def _ask(self, method: str, route: str, body: dict[str, Any] | None, seconds: float) -> httpx.Response:
+        timeout = httpx.Timeout(seconds, connect=self._patience.connect_seconds)
+        try:
+            return await self._http.request(method, route, json=body, timeout=timeout)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise unreachable(self.address) from error
+        except httpx.TimeoutException as error:
+            raise timed_out("to reply") from error
+        except httpx.TransportError as error:
+            raise Unavailable("engine_failed", "the connection to the model server failed") from error
+
+    async def _base_model(self) -> str:
+        if not self._model:
+            self._model = next((str(model["id"]) for model in await self._models() if not model.get("parent")), "")
+        return self._model
+
+    async def _deltas(self, prompt: Prompt, adapter: str | None, sampling: Sampling) -> AsyncIterator[Delta]:
+        base = await self._base_model()
+        model = base if adapter is None else self._dialect.adapter.format(model=base, adapter=adapter)
+        route, body = _request(prompt, self._form, model, sampling)
+        try:
+            async with self._http.stream("POST", route, json=body) as response:
+                if not response.is_success:
+                    raise failure_of(response.status_code, adapter)
+                async with aclosing(_events(response, adapter)) as events:
+                    async for delta in events:
+                        yield delta
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise unreachable(self.address) from error
+        except (httpx.ReadError, httpx.RemoteProtocolError) as error:
+            raise stream_cut() from error
+        except httpx.TransportError as error:
+            raise Unavailable("engine_failed", "the connection to the model server failed") from error
+
+
+def _request(prompt: Prompt, form: PromptForm, model: str, sampling: Sampling) -> tuple[str, dict[str, Any]]:
+    body: dict[str, Any] = {
+        "model": model,
+        "max_tokens": sampling.maximum_tokens,
+        "temperature": sampling.temperature,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if sampling.seed is not None:
+        body["seed"] = sampling.seed
+    if form == "text":
+        return "/v1/completions", {**body, "prompt": prompt.text}
+    messages = [{"role": role, "content": content} for role, content in prompt.messages]
+    return "/v1/chat/completions", {**body, "messages": messages}
+
+
+async def _events(response: httpx.Response, adapter: str | None) -> AsyncGenerator[Delta, None]:
+    """Deltas of an event stream; the usage, which servers send last, goes with the end of the text."""
+    finish: str | None = None
+    async with aclosing(_data(response)) as lines:
+        async for line in lines:
+            if line == "[DONE]":
+                break
+            event = _parsed(line)
+            if "error" in event:
+                raise _told(event["error"], adapter)
+            for choice in event.get("choices") or ():
+                finish = choice.get("finish_reason") or finish
+                text = choice.get("text") or (choice.get("delta") or {}).get("content") or ""
+                if text:
+                    yield Delta(text)
+            if finish is not None and (usage := event.get("usage")):
+                counted = usage["prompt_tokens"], usage["completion_tokens"]
+                yield Delta("", Usage(*counted, "length" if finish == "length" else "stop"))
+    if finish is None:
+        raise stream_cut()
+
+
+async def _data(response: httpx.Response) -> AsyncGenerator[str, None]:
+    """The data of each event. Lines end with a line feed only: JSON may hold other separators unescaped."""
+    held = b""
+    async for chunk in response.aiter_bytes():
+        *lines, held = (held + chunk).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                yield line.removeprefix(b"data:").strip().decode()
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        event: dict[str, Any] = json.loads(line)
+    except ValueError as error:
+        raise stream_cut() from error
+    return event
+
+
+def _told(error: Any, adapter: str | None) -> HaechiError:
+    """An error inside a stream whose status was 200 already."""
+    status = error.get("code") if isinstance(error, dict) else None
+    return failure_of(status if isinstance(status, int) else httpx.codes.INTERNAL_SERVER_ERROR, adapter)
