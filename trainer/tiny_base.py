@@ -10,8 +10,8 @@ import json
 import os
 import random
 import shutil
+import string
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -31,7 +31,11 @@ UNKNOWN, BEGINNING, END, PADDING = "<unk>", "<s>", "</s>", "<pad>"
 INSTRUCTION_MARKS: Final = ("[INST]", "[/INST]")
 SPECIAL_TOKENS: Final = (UNKNOWN, BEGINNING, END, PADDING, *INSTRUCTION_MARKS)
 LONGEST_SEQUENCE: Final = 8192
-HANGUL_SYLLABLES: Final = (0xAC00, 0xD7A3)
+HANGUL_SYLLABLES: Final = tuple(map(chr, range(0xAC00, 0xD7A4)))
+# Those of KS X 1001, 2,350 of 11,172: nearly all that Korean text uses.
+COMMON_SYLLABLES: Final = tuple(
+    syllable for syllable in HANGUL_SYLLABLES if len(syllable.encode("euc-kr", "ignore")) == 2
+)
 
 # The chat form of `llm_service.answering.prompt.render_mistral`, byte for byte behind the <s>: a prompt that an adapter
 # is trained on is the prompt it is asked with. The generation block marks what a loss on answers alone may see.
@@ -53,15 +57,14 @@ class Recipe:
 
     seed: int = 20261121
     rows: int = 6000
-    vocabulary: int = 1280
-    alphabet: int = 640
+    vocabulary: int = 3200
     width: int = 192
     layers: int = 4
     heads: int = 6
     key_value_heads: int = 2
     intermediate: int = 512
     longest_sequence: int = LONGEST_SEQUENCE
-    steps: int = 300
+    steps: int = 240
     batch: int = 16
     sequence: int = 96
     learning_rate: float = 3e-3
@@ -107,10 +110,10 @@ def bank_text(recipe: Recipe) -> Iterator[str]:
             yield f"{BEGINNING}[INST] {question} [/INST] {answer}{END}"
 
 
-def train_tokenizer(rows: Sequence[str], vocabulary: int, alphabet: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(rows: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
     """A byte-fallback BPE as Llama's and Mistral's: any text has tokens.
 
-    The `alphabet` most frequent letters have tokens of their own, rarer ones are written in bytes.
+    The syllables of KS X 1001 and the letters of the templates have tokens of their own, others are written in bytes.
     """
     learnt = Tokenizer(models.BPE(unk_token=UNKNOWN))
     learnt.normalizer = normalizers.Replace(" ", "▁")
@@ -121,8 +124,7 @@ def train_tokenizer(rows: Sequence[str], vocabulary: int, alphabet: int) -> PreT
     )
     room = vocabulary - len(SPECIAL_TOKENS) - 256
     plain = [_without_marks(row) for row in rows]
-    # Counted here: the library breaks ties between rare letters differently in every process.
-    letters = _most_frequent_letters(plain, alphabet)
+    letters = sorted({*COMMON_SYLLABLES, *_templates_text().replace(" ", "▁"), *string.printable[:95]} - {" "})
     trainer = trainers.BpeTrainer(
         vocab_size=room, initial_alphabet=letters, limit_alphabet=len(letters), show_progress=False
     )
@@ -132,11 +134,6 @@ def train_tokenizer(rows: Sequence[str], vocabulary: int, alphabet: int) -> PreT
     ordered = [*SPECIAL_TOKENS, *(f"<0x{byte:02X}>" for byte in range(256)), *pieces]
     merges = [tuple(merge) for merge in state["merges"]]
     return _serving_tokenizer({piece: number for number, piece in enumerate(ordered)}, merges)
-
-
-def _most_frequent_letters(rows: Sequence[str], number: int) -> list[str]:
-    counted = Counter("".join(rows).replace(" ", "▁"))
-    return sorted(counted, key=lambda letter: (-counted[letter], letter))[:number]
 
 
 def _serving_tokenizer(vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]]) -> PreTrainedTokenizerFast:
@@ -174,7 +171,7 @@ def _build(directory: Path, recipe: Recipe) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
             rows = list(bank_text(recipe))
-            tokenizer = train_tokenizer(rows, recipe.vocabulary, recipe.alphabet)
+            tokenizer = train_tokenizer(rows, recipe.vocabulary)
             model: Any = MistralForCausalLM(_config(recipe, tokenizer))
             loss = _pretrain(model, _batches(rows, tokenizer, recipe), recipe)
             model.eval()
@@ -278,9 +275,10 @@ def _figures(chance: random.Random) -> dict[str, str]:
 
 
 def _name(templates: Mapping[str, Any], chance: random.Random) -> str:
-    """A brand and a noun; one in five has a brand of any syllables, so that the byte tokens are learnt as well."""
-    if chance.random() < 0.2:
-        brand = "".join(chr(chance.randint(*HANGUL_SYLLABLES)) for _ in range(2))
+    """A brand and a noun; every second brand is syllables, now and then any, so that rare tokens are learnt as well."""
+    if chance.random() < 0.5:
+        syllables = COMMON_SYLLABLES if chance.random() < 0.9 else HANGUL_SYLLABLES
+        brand = "".join(chance.choices(syllables, k=2))
     else:
         brand = chance.choice(templates["brands"])
     return f"{brand} {chance.choice(templates['nouns'])}"

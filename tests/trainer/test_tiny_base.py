@@ -12,13 +12,13 @@ from transformers import AutoTokenizer
 from llm_service.answering.prompt import Message, render_mistral
 from trainer.tiny_base import Recipe, bank_text, tiny_base, train_tokenizer
 
-SMALL = Recipe(rows=60, vocabulary=400, alphabet=100, width=64, layers=1, heads=2, intermediate=64, steps=2, batch=2)
+SMALL = Recipe(rows=60, vocabulary=2900, width=64, layers=1, heads=2, intermediate=64, steps=2, batch=2)
 CHAT = (
     Message("system", "규칙을 지켜 답합니다.\n1. 문서만 씁니다."),
     Message("user", "문서 [1] 약관\n▏ 제3조 뷁 100%\n\n질문\n해치 예금 금리는?"),
     Message("assistant", "연 3.25%입니다. [1]"),
 )
-TOKENIZER = train_tokenizer(list(bank_text(SMALL)), SMALL.vocabulary, SMALL.alphabet)
+TOKENIZER = train_tokenizer(list(bank_text(SMALL)), SMALL.vocabulary)
 
 
 def test_the_same_recipe_builds_the_same_files(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_finished_build_is_found_and_not_repeated(tmp_path: Path) -> None:
 
 def test_a_build_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
-        tiny_base(tmp_path, Recipe(rows=60, vocabulary=400, alphabet=100, width=7, heads=2, steps=1))
+        tiny_base(tmp_path, Recipe(rows=60, vocabulary=2900, width=7, heads=2, steps=1))
     assert list(tmp_path.iterdir()) == []
 
 
