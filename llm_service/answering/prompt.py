@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import yaml
 
 from llm_service.answering.citations import without_placeholders
+from llm_service.answering.evidence import bigrams_of
 from llm_service.engines.base import EngineRequest
 from llm_service.errors import TooLarge
 from llm_service.retrieval.candidate import Candidate
@@ -60,7 +61,8 @@ class PromptBudget:
 
 
 def render_messages(request: EngineRequest, budget: PromptBudget) -> tuple[Message, ...]:
-    """System and user message. Passages are kept from the best on, then earlier questions from the newest on.
+    """System and user message. Passages are kept from the best on, then, of what was said before, the newest and what
+    shares words with the question, line by line.
 
     Passages keep their numbers: [n] is `request.passages[n - 1]`. Raises `TooLarge` (prompt_too_long) if not even the
     question fits beside the instructions.
@@ -74,7 +76,8 @@ def render_messages(request: EngineRequest, budget: PromptBudget) -> tuple[Messa
         raise TooLarge("prompt_too_long", "the question does not fit into the prompt; ask in fewer words")
     passages = _passages_that_fit(request.passages, room, budget.count)
     room -= sum(budget.count(block) for block in passages)
-    history = _history_that_fits(request.history, min(room, int(budget.prompt_tokens * HISTORY_SHARE)), budget.count)
+    room = min(room, int(budget.prompt_tokens * HISTORY_SHARE))
+    history = _history_that_fits(request.history, bigrams_of(request.question), room, budget.count)
     user = "\n\n".join((*passages, *history, question))
     return Message("system", words["system"]), Message("user", user)
 
@@ -143,18 +146,30 @@ def _shortened(number: int, passage: Candidate, room: int, count: CountTokens) -
     return "\n".join(kept) if len(kept) > 1 and room >= SHORTEST_PASSAGE_TOKENS else None
 
 
-def _history_that_fits(history: Sequence[str], room: int, count: CountTokens) -> list[str]:
-    """One block with the newest questions that fit, oldest first; no block if none does."""
+def _history_that_fits(history: Sequence[str], asked: frozenset[str], room: int, count: CountTokens) -> list[str]:
+    """One block with what was said before, oldest first, cut to its most useful lines; no block if none fits.
+
+    The newest text goes first, from its first line on, since a follow-up hangs on it; then the lines that share most
+    letter pairs with the question, newer ones before older. The same history and budget give the same lines.
+    """
     head = _words()["history_open"]
-    kept: list[str] = []
     room -= count(head)
-    for earlier in reversed(history):
-        lines = "\n".join(_marked(earlier))
-        room -= count(f"\n{lines}")
-        if room < 0:
-            break
-        kept.insert(0, lines)
-    return ["\n".join((head, *kept))] if kept else []
+    newest = len(history) - 1
+    lines = [(turn, place, line) for turn, text in enumerate(history) for place, line in enumerate(_marked(text))]
+    kept: list[tuple[int, int, str]] = []
+    for entry in sorted(lines, key=lambda entry: _usefulness(entry, newest, asked)):
+        needed = count(f"\n{entry[2]}")
+        if needed <= room:
+            kept.append(entry)
+            room -= needed
+    return ["\n".join((head, *(line for _, _, line in sorted(kept))))] if kept else []
+
+
+def _usefulness(entry: tuple[int, int, str], newest: int, asked: frozenset[str]) -> tuple[bool, int, int, int]:
+    """Sorts lines of the history, the most useful first."""
+    turn, place, line = entry
+    shared = 0 if turn == newest else len(asked & bigrams_of(line))
+    return turn != newest, -shared, -turn, place
 
 
 def _marked(text: str) -> list[str]:

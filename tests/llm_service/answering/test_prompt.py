@@ -184,6 +184,40 @@ def test_the_newest_questions_of_the_history_are_kept() -> None:
     assert text.index("198번째") < text.index("199번째")
 
 
+def summarised(*history: str, question: str = "중도해지 이율은?", room: int = 250) -> list[str]:
+    budget = len(render_messages(request(), ROOMY)[0].content) + room
+    lines = user_text(request(question, history=history), PromptBudget(budget, len)).split("\n")
+    return [line.removeprefix(f"{DATA_MARK} ") for line in lines if line.startswith(DATA_MARK)]
+
+
+def test_an_older_line_that_the_question_is_about_is_kept_before_newer_ones_that_it_is_not() -> None:
+    fillers = [f"{number}번째로 창구가 어디에 있는지 물었습니다" for number in range(40)]
+    kept = summarised("정기예금 중도해지 이율을 물었습니다", *fillers)
+    assert kept[0] == "정기예금 중도해지 이율을 물었습니다"
+    assert kept[1:] == fillers[-len(kept[1:]) :] != []
+
+
+def test_of_a_long_text_only_the_lines_that_the_question_is_about_are_kept() -> None:
+    lines = [f"{number}. 영업점 위치와 시간에 관한 안내입니다." for number in range(30)]
+    lines[17] = "17. 중도해지 이율은 기본이율의 절반입니다."
+    kept = summarised("\n".join(lines), "고맙습니다")
+    assert lines[17] in kept
+    assert kept[-1] == "고맙습니다"
+    assert kept[:-1] == sorted(kept[:-1], key=lines.index)
+
+
+def test_the_newest_text_is_kept_from_its_first_line_even_if_the_question_shares_nothing_with_it() -> None:
+    kept = summarised(
+        "중도해지 이율" * 20, "\n".join(f"새 이야기 {number}" for number in range(100)), question="그럼 중도해지는?"
+    )
+    assert kept[:3] == ["새 이야기 0", "새 이야기 1", "새 이야기 2"]
+
+
+def test_a_history_that_fits_is_kept_whole_and_in_order() -> None:
+    history = ("첫 질문", "둘째 질문\n두 줄", "셋째 질문")
+    assert summarised(*history, room=2_000) == ["첫 질문", "둘째 질문", "두 줄", "셋째 질문"]
+
+
 def test_a_question_too_long_for_the_prompt_is_refused_without_repeating_it() -> None:
     with pytest.raises(TooLarge) as raised:
         render_messages(request("비밀번호" * 500), PromptBudget(1_500, len))
