@@ -157,10 +157,10 @@ def _names_in(directory: Path) -> list[str]:
     if not directory.is_dir() or directory.is_symlink():
         raise InvalidInput("adapter_directory_missing", "there is no such directory")
     names: list[str] = []
-    for entry in os.scandir(directory):
-        if entry.is_symlink() or not entry.is_file(follow_symlinks=False):
+    for path in directory.iterdir():
+        if path.is_symlink() or not path.is_file():
             raise InvalidInput("adapter_file_refused", "links and folders are refused; give plain files only")
-        names.append(entry.name)
+        names.append(path.name)
     if not set(PUBLISHED) <= set(names):
         raise InvalidInput("adapter_file_refused", f"the directory needs {' and '.join(PUBLISHED)}")
     return names

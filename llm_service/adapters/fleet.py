@@ -84,6 +84,7 @@ class Fleet:
         self._replicas: dict[str, _Replica] = {}
         self._looking = asyncio.Lock()
         self._looked_at = float("-inf")
+        self._looked_for: frozenset[str] = frozenset()
 
     @property
     def is_empty(self) -> bool:
@@ -126,12 +127,12 @@ class Fleet:
         """Look at every replica once: load and examine what is wanted, unload what nobody wanted for a while.
 
         `known` are all registered versions: what else a server holds is not ours. Looks do not overlap; who asks while
-        one is running waits for it and, if it began after `not_before`, is content with it.
+        one is running waits for it and is content with it, if it began after `not_before` and for the same versions.
         """
         async with self._looking:
-            if not_before is not None and self._looked_at >= not_before:
+            if not_before is not None and self._looked_at >= not_before and self._looked_for >= set(wanted):
                 return
-            self._looked_at = self._clock()
+            self._looked_at, self._looked_for = self._clock(), frozenset(wanted)
             servers = self._servers()
             present = {server.address for server in servers}
             self._replicas = {address: seen for address, seen in self._replicas.items() if address in present}
@@ -154,8 +155,9 @@ class Fleet:
         replica.lacks = {name: lack for name, lack in replica.lacks.items() if name in wanted}
         for name in wanted:
             await self._bring(server, replica, name, listed)
-        if server.capabilities.loads_adapters and listed is not None:
-            await self._unload(server, replica, (listed & set(known)) - set(wanted))
+        if server.capabilities.loads_adapters:
+            held = listed if listed is not None else frozenset(replica.proven)
+            await self._unload(server, replica, (held & set(known)) - set(wanted))
 
     async def _bring(self, server: ModelServer, replica: _Replica, name: str, listed: frozenset[str] | None) -> None:
         moment = self._clock()
@@ -183,18 +185,20 @@ class Fleet:
         LOG.info("replica carries an adapter", address=server.address, adapter=name)
 
     async def _load(self, server: ModelServer, version: Version, listed: frozenset[str] | None) -> None:
-        if listed is None or version.name in listed:
+        if listed is not None and version.name in listed:
             return
         if not server.capabilities.loads_adapters:
-            raise Unavailable("adapter_not_listed", "the replica was started without this adapter")
+            if listed is not None:
+                raise Unavailable("adapter_not_listed", "the replica was started without this adapter")
+            return
         directory = await self._registry.verified_directory(version)
         try:
             await server.activate(version.name, directory)
         except InvalidInput:
-            # Another process of ours may have loaded it in between; any other refusal is one.
-            if version.name not in await server.adapters():
+            # It may be loaded already, by another process of ours; where no list says so, the proof will.
+            if listed is not None and version.name not in await server.adapters():
                 raise
-        if version.name not in await server.adapters():
+        if listed is not None and version.name not in await server.adapters():
             raise Unavailable("adapter_not_listed", "the replica took the adapter and does not list it")
 
     async def _unload(self, server: ModelServer, replica: _Replica, unwanted: frozenset[str]) -> None:

@@ -63,7 +63,7 @@ class Promotions:
         Raises `Unavailable` (no_model_servers) and what `adapter_rollout.start_promotion` raises.
         """
         if self._fleet.is_empty:
-            raise Unavailable("no_model_servers", "no model server is configured; set HAECHI_MODEL_SERVERS")
+            raise Unavailable("no_model_servers", "no model server is configured; set HAECHI_ENGINE_URLS")
         begin = partial(_start, adapter=adapter, target=target, share=share, person=person)
         return await self._transactions.run(begin)
 
