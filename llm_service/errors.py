@@ -12,12 +12,13 @@ It never carries what a person wrote.
     ├── Unavailable         a part is missing or down: try again, or see `haechi doctor`
     │   ├── MaskingUnavailable   masking cannot be had: the turn is declined and nothing is kept
     │   └── VaultUnavailable     the vault or its key cannot be had: the turn is declined and nothing is kept
+    ├── Busy                too many wait for it already: try again after a moment
     └── Misconfigured       settings that must not run
 """
 
 from typing import ClassVar, Literal
 
-Kind = Literal["invalid", "forbidden", "not_found", "conflict", "too_large", "unavailable", "misconfigured"]
+Kind = Literal["invalid", "forbidden", "not_found", "conflict", "too_large", "unavailable", "busy", "misconfigured"]
 
 
 class HaechiError(Exception):
@@ -67,6 +68,10 @@ class VaultUnavailable(Unavailable):
 
     def __init__(self, message: str) -> None:
         super().__init__("vault_unavailable", message)
+
+
+class Busy(HaechiError):
+    kind = "busy"
 
 
 class Misconfigured(HaechiError):

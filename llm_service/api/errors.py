@@ -18,6 +18,7 @@ STATUS_OF_KIND: Final[Mapping[Kind, int]] = {
     "not_found": status.HTTP_404_NOT_FOUND,
     "conflict": status.HTTP_409_CONFLICT,
     "too_large": status.HTTP_413_CONTENT_TOO_LARGE,
+    "busy": status.HTTP_429_TOO_MANY_REQUESTS,
     "unavailable": status.HTTP_503_SERVICE_UNAVAILABLE,
     "misconfigured": status.HTTP_500_INTERNAL_SERVER_ERROR,
 }
@@ -65,7 +66,7 @@ async def _domain_error(request: Request, error: Exception) -> JSONResponse:
         LOG.warning("request failed", route=_route_of(request), code=error.code, exc_info=error)
     else:
         LOG.info("request declined", route=_route_of(request), code=error.code)
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if error.kind == "unavailable" else None
+    headers = {"Retry-After": RETRY_AFTER_SECONDS} if error.kind in {"unavailable", "busy"} else None
     return error_response(http_status, error.code, headers=headers)
 
 

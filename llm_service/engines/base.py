@@ -28,17 +28,50 @@ class EngineRequest:
     adapter: str | None = None
 
 
+@dataclass(frozen=True)
+class Queued:
+    """The answer waits for a free model server; `position` 1 is next. Said again whenever the position changes."""
+
+    position: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a model's answer cost: tokens, as the server counted them, and seconds from when it was asked for.
+
+    `retries` is how often another attempt was needed before the first token; `adapter` None is the base model.
+    """
+
+    adapter: str | None
+    prompt_tokens: int
+    answer_tokens: int
+    queue_seconds: float
+    first_token_seconds: float
+    total_seconds: float
+    retries: int = 0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of the writing alone: without the first token and what came before it."""
+        writing = self.total_seconds - self.first_token_seconds
+        return (self.answer_tokens - 1) / writing if writing > 0 and self.answer_tokens > 1 else 0.0
+
+
+EngineEvent = str | Queued | Measured
+
+
 class Engine(Protocol):
     """Writes an answer from the passages of a request.
 
     `stream` yields pieces of text that, joined, are the answer; each statement is followed by the [n] of the passage it
-    rests on. Yielding nothing at all declines the question: the passages do not carry an answer.
-    Raises `llm_service.errors.Unavailable` if the engine cannot be reached.
+    rests on. Yielding no text at all declines the question: the passages do not carry an answer. An engine that has to
+    wait says so before its first piece, one that can count says what the answer cost after the last.
+    Raises `llm_service.errors.Unavailable` if the engine cannot be reached, `Busy` if too many wait for it already.
     """
 
     name: str
 
-    def stream(self, request: EngineRequest) -> AsyncIterator[str]: ...
+    def stream(self, request: EngineRequest) -> AsyncIterator[EngineEvent]: ...
 
 
 @runtime_checkable

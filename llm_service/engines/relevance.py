@@ -55,6 +55,9 @@ _SIGNS: Final[Mapping[str, re.Pattern[str]]] = {
 }
 
 
+# A law cited by name in a passage («…» of statutes) is not what the passage rules.
+_CITED_TITLE: Final = re.compile(r"「[^「」]{1,80}」")
+
 Carried = Mapping[int, float]
 
 
@@ -76,6 +79,7 @@ class Asked:
 
     def __init__(self, question: MaskedText, words: Sequence[QuestionWord], outlines: Sequence[Sequence[Unit]]) -> None:
         self.kinds = _kinds_of(question)
+        self._demands = _demands_of(question)
         self._wordings = [_wordings(word) for word in words]
         texts = [_squeezed(unit.text) for outline in outlines for unit in outline]
         self._weights = [
@@ -92,6 +96,10 @@ class Asked:
             for position, wordings in enumerate(self._wordings)
             if (share := _share(wordings, squeezed)) > 0
         }
+
+    def is_told(self, text: str) -> bool:
+        """Whether a text holds one of the things the question demands: a period for 며칠, a number for 얼마, …"""
+        return not self._demands or any(told.search(text) for told in self._demands)
 
     def weight(self, carried: Carried) -> float:
         return sum(self._weights[position] * share for position, share in carried.items())
@@ -135,6 +143,20 @@ def ancestors(outline: Sequence[Unit], index: int) -> tuple[int, ...]:
 def _kinds_of(question: str) -> frozenset[str]:
     lowered = question.lower()
     return frozenset(kind for kind, cues in _cues().items() if any(cue in lowered for cue in cues))
+
+
+def _demands_of(question: str) -> tuple[re.Pattern[str], ...]:
+    return tuple(told for asked, told in _demands() if asked.search(question))
+
+
+@cache
+def _demands() -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
+    written = yaml.safe_load(files(__package__).joinpath("demands.yaml").read_text(encoding="utf-8"))
+    return tuple((_any_of(rule["asked"]), _any_of(rule["told"])) for rule in written.values())
+
+
+def _any_of(patterns: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.IGNORECASE)
 
 
 @cache

@@ -1,0 +1,50 @@
+"""The engine that lets a model write: renders the prompt with what it is handed, and asks a pool of model servers.
+
+Knows neither the prompt's words nor which servers there are; whatever the model says is checked by whoever asked.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Final
+
+from llm_service.engines.base import EngineEvent, EngineRequest
+from llm_service.engines.model_server import Prompt, Sampling
+from llm_service.engines.pool import Pool
+
+REWRITE_TOKENS: Final = 192
+REWRITE_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Prompting:
+    """How a request becomes a prompt: for the answer, for writing a statement anew, and as a hash to explain it by."""
+
+    answer: Callable[[EngineRequest], Prompt]
+    rewrite: Callable[[EngineRequest, str, tuple[str, ...]], Prompt]
+    sha256: Callable[[EngineRequest], str]
+
+
+class GeneratingEngine:
+    """An `Engine`, a `PromptingEngine` and a `RewritingEngine`. `name` is the servers' dialect."""
+
+    def __init__(self, name: str, pool: Pool, prompting: Prompting, sampling: Sampling) -> None:
+        self.name = name
+        self.pool = pool
+        self._prompting = prompting
+        self._sampling = sampling
+
+    def prompt_sha256(self, request: EngineRequest) -> str:
+        return self._prompting.sha256(request)
+
+    async def stream(self, request: EngineRequest) -> AsyncGenerator[EngineEvent, None]:
+        prompt = self._prompting.answer(request)
+        async with aclosing(self.pool.stream(prompt, request.adapter, self._sampling)) as events:
+            async for event in events:
+                yield event
+
+    async def rewrite(self, request: EngineRequest, statement: str, failures: tuple[str, ...]) -> str:
+        prompt = self._prompting.rewrite(request, statement, failures)
+        sampling = replace(self._sampling, maximum_tokens=REWRITE_TOKENS, seconds=REWRITE_SECONDS)
+        async with aclosing(self.pool.stream(prompt, request.adapter, sampling)) as events:
+            return "".join([event async for event in events if isinstance(event, str)])
