@@ -32,7 +32,7 @@ from transformers import (
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from llm_service.errors import Conflict, HaechiError, Misconfigured
+from llm_service.errors import Conflict, HaechiError, Misconfigured, NotFound
 from llm_service.logs import configure_logging, get_logger, leave_no_text_behind
 from trainer.base_model import device_of_this_process, load_base, load_tokenizer
 from trainer.checkpoints import (
@@ -132,6 +132,9 @@ def train(
 
 def _made_from(recipe: Recipe, dataset_dir: Path, base_dir: Path, run_dir: Path) -> Mapping[str, str]:
     """What this run is made from; refuses a folder whose checkpoints were made from something else."""
+    for needed, code in ((dataset_dir / MANIFEST_FILE, "dataset_missing"), (base_dir / "config.json", "base_missing")):
+        if not needed.is_file():
+            raise NotFound(code, f"the folder {needed.parent.name} holds no {needed.name}")
     made_from = {
         "recipe_sha256": recipe.sha256,
         "dataset_sha256": sha256_of_file(dataset_dir / MANIFEST_FILE),
