@@ -1,0 +1,223 @@
+"""Logins of people and programs: by password and code, by the provider, by an API token; begun anew at every step.
+
+A token that was given before a step is worthless after it, so that nobody can plant one (session fixation).
+"""
+
+import secrets
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Literal
+
+from anyio import to_thread
+from sqlalchemy.orm import Session
+
+from admin.errors import Declined
+from admin.passwords import SecondFactors, hash_password, is_acceptable, is_password, new_password
+from admin.settings import ConsoleSettings
+from llm_service.store import console
+from llm_service.store.console_models import ConsoleAccount
+from llm_service.store.transactions import Transactions
+
+TOKEN_BYTES: Final = 32
+TOKEN_PREFIX: Final = "haechi_"  # noqa: S105  the part of a token that is no secret
+FIRST_LOGIN: Final = "admin"
+FIRST_ROLES: Final = ("admin", "auditor")
+Stage = Literal["password_change", "second_factor", "enrolment", "full"]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who acts: an account with its roles. `account_id` is what audit rows and reviews are told."""
+
+    account_id: str
+    login: str
+    display_name: str
+    kind: str
+    roles: frozenset[str]
+    stage: Stage
+    csrf_token: str
+    token_sha256: str
+    id_token: str | None = None
+
+
+class Logins:
+    """Opens, finds and ends logins. Raises `Declined` with what a person should be told."""
+
+    def __init__(self, transactions: Transactions, settings: ConsoleSettings) -> None:
+        self._transactions = transactions
+        self._lifetimes = settings.lifetimes
+        self._needs_second_factor = settings.console_second_factor == "required"
+        self._second_factors = SecondFactors(settings.console_key.get_secret_value())
+
+    async def first_password(self) -> str | None:
+        """Make the first account where there is none; its password is returned once and kept nowhere."""
+        if await self._transactions.read(console.account_count):
+            return None
+        password = new_password()
+        hashed = await to_thread.run_sync(hash_password, password)
+
+        def add(session: Session) -> bool:
+            if console.account_count(session):
+                return False
+            console.add_local_account(session, console.SYSTEM, FIRST_LOGIN, "Administrator", hashed, FIRST_ROLES)
+            return True
+
+        return password if await self._transactions.run(add) else None
+
+    async def by_password(self, login: str, password: str) -> str:
+        """The token of a new login, which may still lack a step. Raises `Declined` (login_failed, login_locked)."""
+        if await self._transactions.read(partial(console.is_locked, login=login)):
+            raise Declined("login_locked", 429)
+        found = await self._transactions.read(partial(console.account_named, login=login))
+        matches = await to_thread.run_sync(is_password, found.password_hash if found else None, password)
+        if found is None or not matches or not found.is_active:
+            await self._transactions.run(partial(console.note_failure, login=login, stage="password"))
+            raise Declined("login_failed", 401)
+        return await self._begin(found.id, self._next_stage(found))
+
+    async def by_code(self, person: Person, code: str) -> str:
+        """Finish a login with a time-based code. Raises `Declined` (code_wrong, login_locked)."""
+        found = await self._account(person)
+        if await self._transactions.read(partial(console.is_locked, login=found.login)):
+            raise Declined("login_locked", 429)
+        step = self._second_factors.step_of(found.totp_secret or "", code) if found.totp_secret else None
+        take = partial(console.take_code, account_id=found.id, step=step or 0)
+        if step is None or not await self._transactions.run(take):
+            await self._transactions.run(partial(console.note_failure, login=found.login, stage="code"))
+            raise Declined("code_wrong", 401)
+        return await self._begin(found.id, "full", ends=person.token_sha256)
+
+    async def change_password(self, person: Person, old: str, new: str) -> str:
+        """Replace one's own password; every other login of the account ends. Raises `Declined`."""
+        found = await self._account(person)
+        if await self._transactions.read(partial(console.is_locked, login=found.login)):
+            raise Declined("login_locked", 429)
+        if not await to_thread.run_sync(is_password, found.password_hash, old):
+            await self._transactions.run(partial(console.note_failure, login=found.login, stage="password"))
+            raise Declined("password_wrong", 401)
+        if not is_acceptable(new, found.login) or new == old:
+            raise Declined("password_unacceptable", 422)
+        hashed = await to_thread.run_sync(hash_password, new)
+        change = partial(
+            console.set_password, actor=found.id, account_id=found.id, password_hash=hashed, must_change=False
+        )
+        await self._transactions.run(change)
+        return await self._begin(found.id, self._next_stage(await self._account(person)))
+
+    async def enrol(self, person: Person, secret: str, code: str) -> str:
+        """Set up a second factor that has shown its first code. Raises `Declined` (code_wrong)."""
+        encrypted = self._second_factors.encrypted(secret)
+        step = self._second_factors.step_of(encrypted, code)
+        if step is None:
+            raise Declined("code_wrong", 401)
+        keep = partial(
+            console.set_second_factor,
+            actor=person.account_id,
+            account_id=person.account_id,
+            secret=encrypted,
+            step=step,
+        )
+        await self._transactions.run(keep)
+        return await self._begin(person.account_id, "full", ends=person.token_sha256)
+
+    def new_second_factor(self, login: str) -> tuple[str, str]:
+        """A secret to be set up, and its otpauth:// address."""
+        secret = self._second_factors.new_secret()
+        return secret, self._second_factors.address(secret, login)
+
+    def address_of(self, secret: str, login: str) -> str:
+        """The otpauth:// address of a secret that is being set up."""
+        return self._second_factors.address(secret, login)
+
+    async def by_provider(
+        self, subject: str, login: str, display_name: str, roles: frozenset[str], provider: console.Provider
+    ) -> str:
+        """The token of a new login that the provider vouches for. Raises `Declined` (account_closed)."""
+        work = partial(
+            console.account_of_provider, subject=subject, login=login, display_name=display_name, roles=sorted(roles)
+        )
+        found = await self._transactions.run(work)
+        if not found.is_active:
+            raise Declined("account_closed", 403)
+        return await self._begin(found.id, "full", provider=provider)
+
+    async def person(self, token: str) -> Person | None:
+        """Who a cookie's token belongs to, if that login still stands."""
+        token_sha256 = console.sha256_of(token)
+        work = partial(console.logged_in, token_sha256=token_sha256, lifetimes=self._lifetimes)
+        found = await self._transactions.read(work)
+        if found is None:
+            return None
+        if console.is_to_be_seen(found.session):
+            await self._transactions.run(partial(console.see, token_sha256=token_sha256))
+        return _person(found)
+
+    async def program(self, token: str) -> Person | None:
+        """Who an API token reads as: its person, in the token's one role."""
+        found = await self._transactions.run(partial(console.use_token, token_sha256=console.sha256_of(token)))
+        if found is None:
+            return None
+        owner, role = found
+        return Person(
+            owner.id, owner.login, owner.display_name, owner.kind, frozenset({role}), "full", "", token_sha256=""
+        )
+
+    async def end(self, person: Person) -> None:
+        await self._transactions.run(partial(console.end_session, token_sha256=person.token_sha256))
+
+    async def _account(self, person: Person) -> ConsoleAccount:
+        return await self._transactions.read(partial(console.account, account_id=person.account_id))
+
+    def _next_stage(self, found: ConsoleAccount) -> Stage:
+        if found.must_change_password:
+            return "password_change"
+        if found.totp_secret is not None:
+            return "second_factor"
+        return "enrolment" if self._needs_second_factor else "full"
+
+    async def _begin(
+        self,
+        account_id: str,
+        stage: Stage,
+        ends: str | None = None,
+        provider: console.Provider | None = None,
+    ) -> str:
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+
+        def begin(session: Session) -> None:
+            if ends is not None:
+                console.end_session(session, ends)
+            if stage == "full":
+                console.forget_failures(session, console.account(session, account_id).login)
+            console.open_session(
+                session,
+                account_id,
+                console.sha256_of(token),
+                secrets.token_urlsafe(TOKEN_BYTES),
+                stage,
+                self._lifetimes,
+                provider,
+            )
+
+        await self._transactions.run(begin)
+        return token
+
+
+def new_api_token() -> str:
+    """A token for a program; only its hash is kept."""
+    return TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def _person(found: console.LoggedIn) -> Person:
+    stage: Stage = found.session.stage  # type: ignore[assignment]  # a constraint of the table
+    return Person(
+        account_id=found.account.id,
+        login=found.account.login,
+        display_name=found.account.display_name,
+        kind=found.account.kind,
+        roles=frozenset(found.account.roles),
+        stage=stage,
+        csrf_token=found.session.csrf_token,
+        token_sha256=found.session.id,
+        id_token=found.session.id_token,
+    )

@@ -1,0 +1,18 @@
+"""What forms offer, by code, in the order people see; the words stand in `texts.yaml`."""
+
+from typing import Final
+
+STATES: Final = ("pending", "proposed", "first_approved", "approved", "rejected")
+KINDS: Final = (
+    "correction",
+    "curated",
+    "glossary",
+    "summary",
+    "four_choice",
+    "four_choice_writing",
+    "rag",
+    "refusal",
+    "general",
+)
+RUBRIC: Final = ("correct", "partial", "wrong", "unsupported", "dangerous")
+REASONS_TO_REJECT: Final = ("not_correct", "outdated", "no_source", "personal_data", "duplicate", "not_useful")

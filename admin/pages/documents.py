@@ -1,0 +1,139 @@
+"""Documents: listed with their editions, uploaded, looked at, released from quarantine, withdrawn; each by its role."""
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+
+from admin.access import Acting
+from admin.errors import Declined
+from admin.parts import Parts, parts_of
+from admin.people import key_of
+from admin.rendering import back, locale_of, page
+from admin.texts import sentence
+from llm_service.client import GROUP_PATTERN, MAXIMUM_GROUPS, Audience
+from llm_service.store import console
+
+router = APIRouter()
+PartsHere = Annotated[Parts, Depends(parts_of)]
+AUDIENCES: Final[tuple[Audience, ...]] = ("staff", "customer")
+FROM_SCRIPT: Final = "X-Upload"
+RELEASE_REASONS: Final = ("reviewed", "training_material", "false_alarm")
+DOCUMENT_STATES: Final = ("ready", "quarantined", "failed", "withdrawn")
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What an upload says about the file."""
+
+    path: Annotated[str, Form(min_length=1, max_length=512)]
+    audience: Annotated[list[str], Form()]
+    title: Annotated[str, Form(max_length=512)] = ""
+    in_force_from: Annotated[str, Form(pattern=r"^(\d{4}-\d{2}-\d{2})?$")] = ""
+    groups: Annotated[str, Form(max_length=512)] = ""
+    mask_names: Annotated[bool, Form()] = False
+
+
+@router.get("/documents", name="documents")
+async def documents(request: Request, parts: PartsHere, person: Acting, state: str = "", q: str = "") -> HTMLResponse:
+    """Every edition; `q` is part of a path or title."""
+    found = await parts.llm_service.documents()
+    shown = [one for one in found if state in ("", one["state"]) and _names(one, q)]
+    return page(
+        request,
+        "documents.html",
+        person,
+        documents=shown,
+        total=len(found),
+        state=state,
+        states=DOCUMENT_STATES,
+        q=q,
+        audiences=AUDIENCES,
+    )
+
+
+@router.post("/documents", name="upload_document")
+async def upload_document(
+    request: Request,
+    parts: PartsHere,
+    person: Acting,
+    file: Annotated[UploadFile, File()],
+    declared: Annotated[Declared, Depends()],
+) -> Response:
+    """Hand one file to llm_service and say what became of it."""
+    audience = [one for one in AUDIENCES if one in declared.audience]
+    if not audience:
+        raise Declined("audience_missing", 422)
+    report = await parts.llm_service.upload_document(
+        declared.path.strip(),
+        await file.read(),
+        audience,
+        declared.title.strip() or None,
+        date.fromisoformat(declared.in_force_from) if declared.in_force_from else None,
+        _groups(declared.groups),
+        declared.mask_names,
+    )
+    await _note(parts, person.account_id, "document.uploaded", report.document_id, {"state": report.state})
+    if request.headers.get(FROM_SCRIPT):
+        locale = locale_of(request)
+        reason = sentence(f"upload_{report.state}", locale, passages=report.passages)
+        return JSONResponse({"message": reason, "is_good": report.state in ("ready", "unchanged")})
+    return page(request, "uploaded.html", person, report=report)
+
+
+@router.get("/documents/{document_id}", name="document")
+async def document(request: Request, parts: PartsHere, person: Acting, document_id: int) -> HTMLResponse:
+    """One edition: what it changed, and the passages for which it waits."""
+    found = next((one for one in await parts.llm_service.documents() if one["id"] == document_id), None)
+    if found is None:
+        raise Declined("document_not_found", 404)
+    flagged = []
+    if found["state"] == "quarantined":
+        flagged = await parts.llm_service.flagged_passages(document_id)
+    changes = await parts.llm_service.document_changes(document_id) if found["state"] != "failed" else None
+    return page(
+        request,
+        "document.html",
+        person,
+        document=found,
+        flagged=flagged,
+        changes=changes,
+        reasons=RELEASE_REASONS,
+    )
+
+
+@router.post("/documents/{document_id}/release", name="release_document")
+async def release_document(
+    parts: PartsHere, person: Acting, document_id: int, reason: Annotated[str, Form()]
+) -> Response:
+    """Let a quarantined document into the answers."""
+    if reason not in RELEASE_REASONS:
+        raise Declined("invalid_request", 422)
+    await parts.llm_service.release_document(document_id, reason)
+    await _note(parts, person.account_id, "document.release_asked", document_id, {"reason": reason})
+    return back(f"/documents/{document_id}", "document_released")
+
+
+def _names(document: dict[str, Any], part: str) -> bool:
+    wanted = part.strip().casefold()
+    return wanted in document["path"].casefold() or wanted in document["title"].casefold()
+
+
+def _groups(typed: str) -> list[str]:
+    groups = [group for group in re.split(r"[\s,]+", typed.strip()) if group]
+    if len(groups) > MAXIMUM_GROUPS or not all(re.fullmatch(GROUP_PATTERN, group) for group in groups):
+        raise Declined("groups_invalid", 422)
+    return groups
+
+
+async def _note(parts: Parts, account_id: str, action: str, document_id: int | None, details: dict[str, Any]) -> None:
+    """Whose doing it was: llm_service's own row names the service."""
+    actor = key_of(parts, account_id)
+    work = partial(
+        console.note, actor=actor, action=action, kind="document", subject=str(document_id or "none"), details=details
+    )
+    await parts.transactions.run(work)

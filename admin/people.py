@@ -1,0 +1,29 @@
+"""Who stands behind the keyed hashes of reviews and audit rows, as far as they are people of the console."""
+
+from typing import Final
+
+from admin.logins import Person
+from admin.parts import Parts
+from llm_service.learning_client import LearningClient
+from llm_service.store import console
+from llm_service.store.identities import Identities
+
+CHANNEL: Final = "console"
+"""What llm_service hashes the ids of the console's people with (`llm_service.api.acting`)."""
+
+
+def learning_of(parts: Parts, person: Person) -> LearningClient:
+    """The calls of review, datasets and training, made as this person."""
+    return LearningClient(parts.llm_service, person.account_id, sorted(person.roles))
+
+
+def key_of(parts: Parts, account_id: str) -> str:
+    """The keyed hash by which the records know an account; the id itself where the console has no key."""
+    key = parts.settings.identity_key.get_secret_value()
+    return Identities(key.encode()).user_key(CHANNEL, account_id) if key else account_id
+
+
+async def names(parts: Parts) -> dict[str, str]:
+    """What people are called, by what rows say of them: an account's id, or its keyed hash."""
+    known = await parts.transactions.read(console.names_of)
+    return known | {key_of(parts, account_id): name for account_id, name in known.items()}

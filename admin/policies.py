@@ -1,0 +1,98 @@
+"""Who may do what: the one table of the console, from the name of a route to the roles that may use it.
+
+A route that is missing here is closed to everybody. That nobody approves their own proposal, or promotes what they
+trained, is not said here: the database refuses it.
+"""
+
+from collections.abc import Collection
+from typing import Final
+
+ROLES: Final = ("agent", "reviewer", "approver", "trainer", "admin", "auditor")
+STRONG_ROLES: Final = frozenset({"approver", "trainer", "admin"})
+"""Roles whose people must have logged in with a second factor where the provider says how they logged in."""
+
+EVERYBODY: Final = frozenset(ROLES)
+_READERS_OF_REVIEWS: Final = frozenset({"reviewer", "approver", "trainer", "admin", "auditor"})
+_REVIEWERS: Final = frozenset({"reviewer", "approver"})
+_READERS_OF_TRAINING: Final = frozenset({"trainer", "approver", "admin", "auditor"})
+_READERS_OF_DOCUMENTS: Final = frozenset({"reviewer", "approver", "admin", "auditor"})
+
+OPEN_ROUTES: Final = frozenset(
+    {
+        "login_form",
+        "login",
+        "choose_language",
+        "choose_theme",
+        "provider_login",
+        "provider_return",
+        "provider_logout",
+        "logged_out",
+        "live",
+        "ready",
+    }
+)
+"""Routes that nobody has to be logged in for."""
+
+UNFINISHED_LOGIN_ROUTES: Final = frozenset(
+    {"password_form", "password", "second_factor_form", "second_factor", "enrolment_form", "enrolment", "logout"}
+)
+"""Routes for whoever has given a password, whether or not the login is finished."""
+
+ALLOWED: Final[dict[str, frozenset[str]]] = {
+    "dashboard": EVERYBODY,
+    "profile": EVERYBODY,
+    # Reviewing: reviewers propose or reject; both approvals are approvers', of two different ones.
+    "reviews": _READERS_OF_REVIEWS,
+    "review": _READERS_OF_REVIEWS,
+    "next_review": _REVIEWERS,
+    "propose": _REVIEWERS,
+    "approve": frozenset({"approver"}),
+    "reject": _REVIEWERS,
+    "skip": _REVIEWERS,
+    "reopen": frozenset({"approver"}),
+    "save_view": _READERS_OF_REVIEWS,
+    "delete_view": _READERS_OF_REVIEWS,
+    # Conversations are masked; every reading is audited.
+    "conversations": frozenset({"agent", "reviewer", "approver", "auditor"}),
+    "turn": frozenset({"agent", "reviewer", "approver", "auditor"}),
+    # Documents.
+    "documents": _READERS_OF_DOCUMENTS,
+    "document": _READERS_OF_DOCUMENTS,
+    "upload_document": frozenset({"admin"}),
+    "release_document": frozenset({"approver"}),
+    # Training.
+    "datasets": _READERS_OF_TRAINING,
+    "dataset": _READERS_OF_TRAINING,
+    "request_dataset": frozenset({"trainer"}),
+    "runs": _READERS_OF_TRAINING,
+    "run": _READERS_OF_TRAINING,
+    "run_events": _READERS_OF_TRAINING,
+    "request_run": frozenset({"trainer"}),
+    "cancel_run": frozenset({"trainer", "admin"}),
+    # Audit.
+    "audit": frozenset({"auditor", "admin"}),
+    "verify_audit": frozenset({"auditor", "admin"}),
+    "export_audit": frozenset({"auditor"}),
+    # People.
+    "accounts": frozenset({"admin", "auditor"}),
+    "add_account": frozenset({"admin"}),
+    "set_roles": frozenset({"admin"}),
+    "set_active": frozenset({"admin"}),
+    "reset_password": frozenset({"admin"}),
+    "reset_second_factor": frozenset({"admin"}),
+    "review_access": frozenset({"auditor", "admin"}),
+    "tokens": frozenset({"admin", "auditor"}),
+    "add_token": frozenset({"admin", "auditor"}),
+    "revoke_token": frozenset({"admin"}),
+}
+"""The roles of every other route; one of them is enough."""
+
+
+def may(roles: Collection[str], route_name: str) -> bool:
+    """Whether somebody with these roles may use a route that needs a finished login."""
+    return not ALLOWED.get(route_name, frozenset()).isdisjoint(roles)
+
+
+def is_named(route_name: str) -> bool:
+    """Whether the table says anything about a route."""
+    return route_name in ALLOWED or route_name in OPEN_ROUTES or route_name in UNFINISHED_LOGIN_ROUTES
