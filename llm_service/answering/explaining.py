@@ -97,7 +97,7 @@ def _searched(turn: Turn) -> dict[str, Any]:
         "refusal_threshold": kept.get("refusal_threshold"),
         "features": kept.get("features", {}),
         "refusal_reason": kept.get("refusal_reason"),
-        "adapter": kept.get("adapter"),
+        "adapter": turn.adapter,
         "prompt_sha256": kept.get("prompt_sha256"),
         "verdicts": kept.get("verdicts", []),
         "fallbacks": kept.get("fallbacks", []),

@@ -5,7 +5,7 @@ story's affair.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
@@ -26,6 +26,7 @@ from llm_service.logs import get_logger
 from llm_service.masked import MaskedText
 from llm_service.metrics import Metrics
 from llm_service.store import conversations
+from llm_service.store.adapter_turns import BASE
 from llm_service.store.conversations import Outcome, RoutedBy, SourceRow
 from llm_service.store.models import Turn, now
 from llm_service.store.transactions import Transactions
@@ -33,6 +34,8 @@ from llm_service.texts import sentence
 
 HISTORY_TURNS: Final = 3
 ABANDONED_MARGIN_SECONDS: Final = 15.0
+AdapterFor = Callable[[str], Awaitable[str | None]]
+"""The adapter that a conversation is answered with; None is the base model."""
 LOG = get_logger(__name__)
 
 
@@ -52,7 +55,8 @@ class _Claim:
 class AnswerRunner:
     """Starts, stops and cleans up after answers. One per process; several processes may share records and log.
 
-    `today` says which day's law and terms a question without a date is asked for.
+    `today` says which day's law and terms a question without a date is asked for; no model writes
+    without `adapter_for`.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class AnswerRunner:
         metrics: Metrics,
         today: Callable[[], date],
         timeout_seconds: float,
+        adapter_for: AdapterFor | None = None,
     ) -> None:
         self._transactions = transactions
         self._story = story
@@ -70,6 +75,7 @@ class AnswerRunner:
         self._metrics = metrics
         self._today = today
         self._timeout_seconds = timeout_seconds
+        self._adapter_for = adapter_for
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def start(self, turn_id: str, conversation_id: str, route: Route, as_of: date | None) -> None:
@@ -87,6 +93,7 @@ class AnswerRunner:
                 route=route,
                 as_of=as_of,
                 today=self._today(),
+                adapter=await self._adapter(conversation_id),
             )
         )
         if claim is None:
@@ -147,6 +154,10 @@ class AnswerRunner:
         for turn_id in interrupted:
             await self._fail(turn_id, "answer_interrupted")
 
+    async def _adapter(self, conversation_id: str) -> str | None:
+        """What the turn's row says: a version, `BASE`, or None where no model writes."""
+        return (await self._adapter_for(conversation_id) or BASE) if self._adapter_for is not None else None
+
     async def _answer(self, turn_id: str, claim: _Claim) -> None:
         try:
             with self._metrics.running_answers.track_inprogress():
@@ -189,6 +200,9 @@ class AnswerRunner:
         self._metrics.turn(outcome.state, claim.intent)
         self._metrics.stages(finished.timings)
         self._metrics.searched_without(finished.searched_without)
+        self._metrics.degraded(finished.degraded)
+        for measured in finished.measured:
+            self._metrics.generated(measured)
         if finished.refused:
             self._metrics.refused(claim.intent)
         LOG.info("answered", turn_id=turn_id, state=outcome.state, sources=len(outcome.sources))
@@ -220,7 +234,13 @@ def outcome_so_far(events: list[StreamEvent]) -> Outcome:
 
 
 def _claim(
-    session: Session, turn_id: str, conversation_id: str, route: Route, as_of: date | None, today: date
+    session: Session,
+    turn_id: str,
+    conversation_id: str,
+    route: Route,
+    as_of: date | None,
+    today: date,
+    adapter: str | None = None,
 ) -> _Claim | None:
     turn = conversations.owned_turn(session, turn_id, conversation_id)
     if turn.state == "replied":
@@ -230,6 +250,7 @@ def _claim(
     if not conversations.claim_for_answer(session, turn_id, routed, day):
         return None
     turn.timings = {**turn.timings, "route": route.milliseconds}
+    turn.adapter = adapter
     conversation = turn.conversation
     question = Question(
         text=turn.question,
@@ -239,6 +260,7 @@ def _claim(
         locale=conversation.locale,  # type: ignore[arg-type]
         groups=frozenset(conversation.groups),
         day=DayAsked(today, asks_before_revision(turn.question), is_fixed=as_of is not None),
+        adapter=None if adapter == BASE else adapter,
     )
     return _Claim(question, question.locale, route.intent)
 
@@ -268,8 +290,9 @@ def _wire(event: SourcesFound | Notice | Token, locale: Locale) -> tuple[EventNa
     match event:
         case SourcesFound(sources):
             return "sources", {"sources": [asdict(source) for source in sources]}
-        case Notice(code):
-            return "notice", {"code": code, "text": notice_text(code, locale)}
+        case Notice(code, position):
+            told = {} if position is None else {"position": position}
+            return "notice", {"code": code, "text": notice_text(code, locale, position), **told}
         case Token(text):
             return "token", {"text": text}
 

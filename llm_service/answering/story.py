@@ -16,13 +16,32 @@ from llm_service.answering.citations import CitationLedger, CitedSource, without
 from llm_service.answering.output_guard import leaks
 from llm_service.answering.passages_of_day import DayAsked, History, PassagesFound, PassagesOfDay, Retriever
 from llm_service.answering.segments import CITATION, Segmenter
-from llm_service.answering.texts import RefusalReason, as_of_text, day_remark, not_found_openings, refusal_text
+from llm_service.answering.texts import (
+    RefusalReason,
+    as_of_text,
+    cut_off_text,
+    day_remark,
+    not_found_openings,
+    refusal_text,
+)
 from llm_service.answering.verify import SentenceVerdict, Verifier
-from llm_service.engines.base import Engine, EngineRequest, Locale, PromptingEngine, RewritingEngine
+from llm_service.engines.base import (
+    Engine,
+    EngineRequest,
+    Locale,
+    Measured,
+    PromptingEngine,
+    Queued,
+    RewritingEngine,
+)
+from llm_service.errors import Busy, HaechiError, InvalidInput, NotFound, Unavailable
 from llm_service.masked import MaskedText
 from llm_service.retrieval.candidate import Audience, Entitlement, Retrieved
 
 NEAREST_TITLES: Final = 3
+MS_PER_SECOND: Final = 1000
+# What an engine may fail with while another one can still answer. Anything else is a fault, and is raised.
+ENGINE_GONE: Final = (Unavailable, Busy, NotFound, InvalidInput)
 
 Returned = TypeVar("Returned")
 
@@ -31,7 +50,8 @@ Returned = TypeVar("Returned")
 class Question:
     """What is asked, by whom, as of which day. `history` is the conversation so far, oldest first.
 
-    `day` says how `as_of` was arrived at; without it, `as_of` is taken for today.
+    `day` says how `as_of` was arrived at; without it, `as_of` is taken for today. `adapter` is what a model is to
+    answer with; None is its base.
     """
 
     text: MaskedText
@@ -41,6 +61,7 @@ class Question:
     locale: Locale
     groups: frozenset[str] = frozenset()
     day: DayAsked = field(default_factory=DayAsked)
+    adapter: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,9 +73,13 @@ class SourcesFound:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something a person should know about the answer; its words stand in `texts.yaml` under this code."""
+    """Something a person should know about the answer; its words stand in `texts.yaml` under this code.
+
+    `position` is the place in the line of answers that wait, where the notice is about that.
+    """
 
     code: str
+    position: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +94,8 @@ class Finished:
     """The whole answer: its tokens joined. `timings` are milliseconds by stage, `retrieval` is kept for explaining.
 
     `as_of` is the day whose documents answered, where the search settled it; `searched_without` names optional parts of
-    retrieval that are set but did not answer.
+    retrieval that are set but did not answer. `measured` is what each generation cost; `degraded` are the codes of what
+    could not be had, so that something lesser stood in for it.
     """
 
     answer: MaskedText
@@ -82,6 +108,8 @@ class Finished:
     refusal_reason: RefusalReason | None = None
     as_of: date | None = None
     searched_without: tuple[str, ...] = ()
+    measured: tuple[Measured, ...] = ()
+    degraded: tuple[str, ...] = ()
 
 
 StoryEvent = SourcesFound | Notice | Token | Finished
@@ -96,8 +124,8 @@ class RunBlocking(Protocol):
 class AnswerStory:
     """Tells answers. Below `refusal_threshold` (calibrated confidence, 0 to 1) a question is refused without an engine.
 
-    `quotation` is the engine that takes over when too little of what `engine` wrote can be confirmed; an engine that
-    quotes itself needs none.
+    `quotation` is the engine that takes over when too little of what `engine` wrote can be confirmed, and when `engine`
+    cannot be had; an engine that quotes itself needs none.
     """
 
     def __init__(
@@ -122,11 +150,11 @@ class AnswerStory:
         self._verifier = verifier or Verifier()
 
     async def tell(self, question: Question) -> AsyncGenerator[StoryEvent, None]:
-        """The events of one answer, ending with `Finished`. Raises what the retriever and the engine raise."""
+        """The events of one answer, ending with `Finished`. Raises what the last engine raises."""
         told = _Told()
         found = await self._retrieve(question, told)
         retrieved = found.retrieved
-        reason = self._reason_to_refuse(retrieved)
+        reason = self._reason_to_refuse(retrieved, told)
         if reason is None:
             async with aclosing(self._write(question, retrieved, told)) as events:
                 async for event in events:
@@ -137,7 +165,7 @@ class AnswerStory:
         else:
             nearest = dict.fromkeys(passage.document_title for passage in retrieved.candidates)
             yield told.add(refusal_text(reason, list(nearest)[:NEAREST_TITLES], question.locale))
-            if question.day.today not in (None, found.as_of):
+            if question.day.today not in (None, found.as_of) and reason != "search_down":
                 yield told.add_paragraph(as_of_text(found.as_of, question.locale))
         yield replace(told.finished(reason, self._explained(retrieved, told)), as_of=found.as_of)
 
@@ -152,33 +180,63 @@ class AnswerStory:
             question.history,
             question.day,
         )
-        with told.stage("retrieve"):
-            found = await self._run_blocking(search)
+        try:
+            with told.stage("retrieve"):
+                found = await self._run_blocking(search)
+        except Unavailable as error:
+            # Nobody is left without an answer: a refusal that says why, with the offer of a person.
+            told.degrade(error)
+            return PassagesFound(Retrieved((), 0.0), question.as_of)
         told.searched_without = found.retrieved.fallbacks
         candidates = found.retrieved.candidates[: self._passages_per_answer]
         passages = tuple(without_placeholders(passage) for passage in candidates)
         return replace(found, retrieved=replace(found.retrieved, candidates=passages))
 
-    def _reason_to_refuse(self, retrieved: Retrieved) -> RefusalReason | None:
+    def _reason_to_refuse(self, retrieved: Retrieved, told: "_Told") -> RefusalReason | None:
+        if told.degraded:
+            return "search_down"
         if not retrieved.candidates:
             return "no_passages"
         return "low_confidence" if retrieved.confidence < self._refusal_threshold else None
 
     async def _write(self, question: Question, retrieved: Retrieved, told: "_Told") -> AsyncGenerator[StoryEvent, None]:
-        request = EngineRequest(told.asked, retrieved.candidates, question.history, question.locale)
+        request = EngineRequest(
+            told.asked, retrieved.candidates, question.history, question.locale, adapter=question.adapter
+        )
         told.repeatable = f"{question.text}\n{told.asked}"
         told.ledger, told.adapter = CitationLedger(retrieved.candidates), request.adapter
         for engine, notice in self._engines:
-            told.begin(engine.name, notice)
-            told.prompt_sha256 = engine.prompt_sha256(request) if isinstance(engine, PromptingEngine) else None
-            async with aclosing(_segments(engine, request, told)) as segments:
-                async for segment in segments:
-                    for event in await self._checked(engine, request, segment, told):
+            told.begin(engine.name, "engine_down" if told.degraded else notice)
+            try:
+                async with aclosing(self._written_by(engine, request, told)) as events:
+                    async for event in events:
                         yield event
+            except ENGINE_GONE as error:
+                if not told.parts and engine is self._engines[-1][0]:
+                    raise
+                told.degrade(error)
+                if told.parts:
+                    yield Notice("answer_cut_off")
+                    yield told.add_paragraph(cut_off_text(question.locale))
+                    break
+                continue
             if told.declined or told.is_borne_out:
                 break
         if told.parts and told.cut:
             yield Notice("sentences_cut")
+
+    async def _written_by(
+        self, engine: Engine, request: EngineRequest, told: "_Told"
+    ) -> AsyncGenerator[StoryEvent, None]:
+        """What one engine writes, checked, and where its answer stands in line before that."""
+        told.prompt_sha256 = engine.prompt_sha256(request) if isinstance(engine, PromptingEngine) else None
+        async with aclosing(_segments(engine, request, told)) as segments:
+            async for segment in segments:
+                if isinstance(segment, Queued):
+                    yield Notice("queued", segment.position)
+                    continue
+                for event in await self._checked(engine, request, segment, told):
+                    yield event
 
     async def _checked(
         self, engine: Engine, request: EngineRequest, segment: str, told: "_Told"
@@ -190,8 +248,13 @@ class AnswerStory:
         verdicts = self._verify(segment, request, told)
         if not all(verdict.passed for verdict in verdicts) and isinstance(engine, RewritingEngine):
             failures = tuple(dict.fromkeys(failure for verdict in verdicts for failure in verdict.failures))
-            segment = await engine.rewrite(request, segment, failures)
-            verdicts = tuple(replace(verdict, rewritten=True) for verdict in self._verify(segment, request, told))
+            try:
+                segment = await engine.rewrite(request, segment, failures)
+            except ENGINE_GONE as error:
+                # The answer goes on without a second attempt: what did not pass is cut, as without a rewriting engine.
+                told.degrade(error)
+            else:
+                verdicts = tuple(replace(verdict, rewritten=True) for verdict in self._verify(segment, request, told))
         return told.show(segment, verdicts)
 
     def _verify(self, segment: str, request: EngineRequest, told: "_Told") -> tuple[SentenceVerdict, ...]:
@@ -223,6 +286,8 @@ class AnswerStory:
             ],
             "prompt_sha256": told.prompt_sha256,
             "adapter": told.adapter,
+            "generations": [asdict(measured) for measured in told.measured],
+            "degraded": list(told.degraded),
             "verdicts": [asdict(verdict) for verdict in told.verdicts],
         }
 
@@ -239,6 +304,8 @@ class _Told:
         self.repeatable = ""
         self.cut = 0
         self.searched_without: tuple[str, ...] = ()
+        self.measured: list[Measured] = []
+        self.degraded: list[str] = []
         self.prompt_sha256: str | None = None
         self.adapter: str | None = None
         self._engine = ""
@@ -250,6 +317,16 @@ class _Told:
     def begin(self, engine: str, notice: str) -> None:
         """From here on `engine` writes; its notice precedes its first words."""
         self._engine, self._notice, self._blanks = engine, notice, "\n\n"
+
+    def degrade(self, error: HaechiError) -> None:
+        """Something could not be had, and something lesser stands in for it."""
+        self.degraded.append(error.code)
+
+    def measure(self, measured: Measured) -> None:
+        """Keep what a generation cost, and its waiting as stages of the answer."""
+        self.measured.append(measured)
+        self._milliseconds["queue"] = round(measured.queue_seconds * MS_PER_SECOND, 3)
+        self._milliseconds["engine_first_token"] = round(measured.first_token_seconds * MS_PER_SECOND, 3)
 
     @property
     def is_borne_out(self) -> bool:
@@ -303,6 +380,8 @@ class _Told:
             timings={**self._milliseconds, "total": self._since(self._started)},
             retrieval={**explained, "refusal_reason": reason},
             searched_without=self.searched_without,
+            measured=tuple(self.measured),
+            degraded=tuple(self.degraded),
             verdicts=tuple(self.verdicts),
             refusal_reason=reason,
         )
@@ -321,7 +400,7 @@ class _Told:
         return round((time.perf_counter() - moment) * 1000, 3)
 
 
-async def _segments(engine: Engine, request: EngineRequest, told: _Told) -> AsyncGenerator[str, None]:
+async def _segments(engine: Engine, request: EngineRequest, told: _Told) -> AsyncGenerator[str | Queued, None]:
     """The engine's text in checkable segments; the engine is closed as soon as nobody reads on."""
     segmenter = Segmenter()
     pieces = engine.stream(request)
@@ -331,8 +410,13 @@ async def _segments(engine: Engine, request: EngineRequest, told: _Told) -> Asyn
                 piece = await anext(pieces, None)
             if piece is None:
                 break
-            for segment in segmenter.feed(piece):
-                yield segment
+            if isinstance(piece, Measured):
+                told.measure(piece)
+            elif isinstance(piece, Queued):
+                yield piece
+            else:
+                for segment in segmenter.feed(piece):
+                    yield segment
         for segment in segmenter.flush():
             yield segment
     finally:

@@ -228,6 +228,7 @@ def finish_answer(session: Session, turn_id: str, outcome: Outcome) -> bool:
     turn = session.get_one(Turn, turn_id)
     turn.timings = {**turn.timings, **(outcome.timings or {})}
     turn.retrieval = dict(outcome.retrieval or {})
+    turn.cut_sentences = sum(not verdict["passed"] for verdict in turn.retrieval.get("verdicts", ()))
     kept = _kept_passages(session, [source.passage_id for source in outcome.sources])
     session.add_all(
         TurnSource(
