@@ -19,6 +19,10 @@ class PlatformSettings(BaseSettings):
     rasa_port: int = Field(5005, description="Port Rasa listens on.")
     redis_port: int = Field(6390, description="Port the embedded Redis server listens on.")
     rasa_python: str = Field("", description="Python 3.10 with Rasa; empty looks for .venv-rasa beside the project.")
+    workers: bool = Field(
+        False,
+        description="Whether `haechi up` also starts the workers of the job queue: one for training, one for all else.",
+    )
     start_timeout_seconds: float = Field(300.0, gt=0, description="How long a start may take before it is given up.")
 
     @property

@@ -133,6 +133,8 @@ def plan_start(settings: PlatformSettings) -> Plan:
     processes: tuple[str, ...] = ("redis", "rasa", "actions", "llm_service", "gateway")
     if rasa_python is None:
         processes = tuple(name for name in processes if name not in ("rasa", "actions"))
+    if settings.workers:
+        processes = (*processes, "worker", "trainer")
     return Plan(processes, rasa_python, _environment(settings, home, rasa_python), home / "logs" / "platform.log")
 
 

@@ -87,9 +87,40 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Level of our own log lines; none of them carries text."
     )
-    engine: Literal["extractive"] = Field(
-        "extractive", description="What writes answers: extractive quotes the sources."
+    engine: Literal["extractive", "tgi", "vllm", "sglang", "llama-server", "devserver"] = Field(
+        "extractive",
+        description="What writes answers: extractive quotes the sources; the others are model servers (docs/engines.md), "
+        "beside which extractive stands in while none answers. devserver is a stand-in, refused in production.",
     )
+    engine_urls: str = Field(
+        "",
+        description="Address of each replica of the model server, separated by commas; each one's own, no balancer's.",
+    )
+    engine_model: str = Field(
+        "", description="Name of the base model at an OpenAI-compatible server; empty takes the first it lists."
+    )
+    engine_prompt_form: Literal["text", "messages"] = Field(
+        "text",
+        description="Whether OpenAI-compatible servers get the rendered prompt or messages, which they render themselves; "
+        "TGI always gets the rendered prompt.",
+    )
+    engine_prompt_tokens: int = Field(6000, ge=512, description="Longest prompt, in tokens.")
+    engine_answer_tokens: int = Field(512, ge=16, description="Longest answer a model may write, in tokens.")
+    tokenizer: str = Field(
+        "",
+        description="tokenizer.json of the model that answers, or its directory, to count the prompt's tokens exactly; "
+        "empty estimates.",
+    )
+    engine_running_per_server: int = Field(32, ge=1, description="How many answers each model server writes at once.")
+    engine_waiting: int = Field(
+        100, ge=0, description="How many answers wait for a model server; more are refused, 429."
+    )
+    engine_waiting_seconds: float = Field(
+        20.0, gt=0, description="How long one waits before it is answered by quotation."
+    )
+    engine_connect_seconds: float = Field(3.0, gt=0, description="Longest time to reach a model server.")
+    engine_first_token_seconds: float = Field(30.0, gt=0, description="Longest time until a model's first token.")
+    engine_next_token_seconds: float = Field(15.0, gt=0, description="Longest time between two tokens of a model.")
     passages_per_answer: int = Field(5, ge=1, le=20, description="How many passages an answer may rest on.")
     refusal_threshold: float = Field(
         0.5, ge=0, le=1, description="Confidence that the passages carry an answer below which a question is refused."
@@ -127,6 +158,12 @@ class Settings(BaseSettings):
         description="Directory of datasets, training runs and base models, shared by llm_service and the workers; "
         "empty means `learning` in the home directory.",
     )
+    queue_url: SecretStr = Field(
+        SecretStr(""), description="Redis of the job queue; empty takes HAECHI_REDIS_URL. Only workers need one."
+    )
+    job_lease_seconds: float = Field(
+        30.0, gt=0, description="How long a job stays with a worker that says nothing before another may take it."
+    )
     device: str = Field(
         "gpu:0", description="Name of the device that this machine's worker trains on; one training at a time on it."
     )
@@ -148,6 +185,16 @@ class Settings(BaseSettings):
     def datasets_directory(self) -> Path:
         return self.learning_root / "datasets"
 
+    ocr: bool = Field(
+        False,
+        description="Whether scanned PDF pages are read with Tesseract (kor+eng), where it is installed; pages it is "
+        "not sure of are left out and noted.",
+    )
+    tokenizer: str = Field(
+        "",
+        description="tokenizer.json of the model that writes answers, or its directory, to count the prompt's tokens "
+        "with; empty estimates them.",
+    )
     embeddings: str = Field(
         "",
         description="Embedding model beside the search by terms: a sentence-transformers directory, the URL of a Text "
@@ -177,6 +224,11 @@ class Settings(BaseSettings):
     )
 
     @property
+    def engine_addresses(self) -> tuple[str, ...]:
+        """The model servers' addresses, each once, in the order given."""
+        return tuple(dict.fromkeys(url.strip().rstrip("/") for url in self.engine_urls.split(",") if url.strip()))
+
+    @property
     def resolved_database_url(self) -> str:
         """The database URL with the embedded default filled in. It may hold a password: it is never logged."""
         return self.database_url.get_secret_value() or f"sqlite:///{self.home / 'haechi.db'}"
@@ -192,6 +244,8 @@ class Settings(BaseSettings):
 
         Raises `Misconfigured` itself, which is no ValueError: pydantic does not wrap it, so no value is printed.
         """
+        if self.engine != "extractive" and not self.engine_addresses:
+            raise Misconfigured("engine_urls_missing", f"HAECHI_ENGINE={self.engine} needs HAECHI_ENGINE_URLS")
         if self.environment == "production":
             self._refuse_weak_secrets()
             self._refuse_embedded_parts()
@@ -220,6 +274,8 @@ class Settings(BaseSettings):
                 raise Misconfigured("secret_too_short", f"{name} needs {MINIMUM_SECRET_CHARACTERS} characters or more")
 
     def _refuse_embedded_parts(self) -> None:
+        if self.engine == "devserver":
+            raise Misconfigured("embedded_engine", "production needs a model server or extractive, not devserver")
         if self.resolved_database_url.startswith("sqlite"):
             raise Misconfigured(
                 "embedded_database", "production needs HAECHI_DATABASE_URL on PostgreSQL, not the SQLite file"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from haechi.commands import revisions
+from haechi.commands import datasets, review, revisions, training
 from haechi.connection import platform
 from haechi.ingest import DocumentFolder, IngestSummary, ingest_folders
 from haechi.settings import PlatformSettings
@@ -24,6 +24,9 @@ def register(app: typer.Typer) -> None:
     app.command("documents")(documents)
     app.command("changes")(revisions.changes)
     app.command("retest")(revisions.retest)
+    review.register(app)
+    datasets.register(app)
+    training.register(app)
 
 
 def ingest(

@@ -18,6 +18,7 @@ from llm_service.store.models import now
 
 JOB_LEASE: Final = timedelta(seconds=30)
 RESEND_AFTER: Final = timedelta(seconds=60)
+MOST_DOUBLINGS: Final = 5
 UNFINISHED: Final = ("requested", "sent", "running")
 
 
@@ -33,24 +34,27 @@ def request(session: Session, job: str, subject_id: str, requested_by: str) -> J
     return row
 
 
-def to_send(session: Session, limit: int = 100) -> list[JobRequest]:
-    """Jobs that no broker may know of: never sent, sent long ago and not begun, begun by somebody who is gone."""
+def to_send(session: Session, resend_after: timedelta = RESEND_AFTER, limit: int = 100) -> list[JobRequest]:
+    """Jobs that no broker may know of: never sent, sent long ago and not begun, begun by somebody who is gone.
+
+    One that waits behind others is sent again ever more seldom, or its messages would pile up.
+    """
     at = now()
     statement = (
         select(JobRequest)
         .where(
             or_(
                 JobRequest.state == "requested",
-                (JobRequest.state == "sent") & (JobRequest.sent_at < at - RESEND_AFTER),
+                (JobRequest.state == "sent") & (JobRequest.sent_at < at - resend_after),
                 (JobRequest.state == "running")
                 & (JobRequest.leased_until < at)
-                & (JobRequest.sent_at < at - JOB_LEASE),
+                & (JobRequest.sent_at < at - resend_after),
             )
         )
         .order_by(JobRequest.requested_at, JobRequest.id)
         .limit(limit)
     )
-    return list(session.scalars(statement))
+    return [job for job in session.scalars(statement) if _is_due(job, resend_after)]
 
 
 def mark_sent(session: Session, job_id: str) -> None:
@@ -60,7 +64,7 @@ def mark_sent(session: Session, job_id: str) -> None:
     _move(session, (JobRequest.id == job_id) & (JobRequest.state == "requested"), state="sent")
 
 
-def claim(session: Session, job_id: str, holder: str) -> JobRequest | None:
+def claim(session: Session, job_id: str, holder: str, lease: timedelta = JOB_LEASE) -> JobRequest | None:
     """The job, if it is this holder's to do now; None if it has ended or another holder is alive."""
     at = now()
     free = JobRequest.state.in_(("requested", "sent")) | (
@@ -71,16 +75,16 @@ def claim(session: Session, job_id: str, holder: str) -> JobRequest | None:
         (JobRequest.id == job_id) & free,
         state="running",
         holder=holder,
-        leased_until=at + JOB_LEASE,
+        leased_until=at + lease,
         begun_count=JobRequest.begun_count + 1,
     )
     return find(session, job_id) if claimed else None
 
 
-def keep(session: Session, job_id: str, holder: str) -> None:
+def keep(session: Session, job_id: str, holder: str, lease: timedelta = JOB_LEASE) -> None:
     """Keep the job for another lease. Raises `Conflict` (job_lost) when it is another's by now."""
     held = (JobRequest.id == job_id) & (JobRequest.holder == holder) & (JobRequest.state == "running")
-    if not _move(session, held, leased_until=now() + JOB_LEASE):
+    if not _move(session, held, leased_until=now() + lease):
         raise Conflict("job_lost", "another worker has this job by now, or it was cancelled")
 
 
@@ -89,6 +93,12 @@ def end(session: Session, job_id: str, holder: str, error_code: str | None = Non
     held = (JobRequest.id == job_id) & (JobRequest.holder == holder) & (JobRequest.state == "running")
     state = "failed" if error_code else "done"
     return _move(session, held, state=state, error_code=error_code, ended_at=now(), once_key=None, leased_until=None)
+
+
+def give_back(session: Session, job_id: str, holder: str) -> bool:
+    """Let a job that cannot be done yet wait for its next delivery. False when it was not this holder's any more."""
+    held = (JobRequest.id == job_id) & (JobRequest.holder == holder) & (JobRequest.state == "running")
+    return _move(session, held, state="sent", holder=None, leased_until=None, sent_at=now())
 
 
 def cancel(session: Session, job: str, subject_id: str) -> bool:
@@ -107,6 +117,13 @@ def find(session: Session, job_id: str) -> JobRequest | None:
 def unfinished(session: Session, jobs: Sequence[str]) -> int:
     """How many of these jobs wait or run."""
     return len(list(session.scalars(select(JobRequest.id).where(JobRequest.job.in_(jobs), _is_unfinished()))))
+
+
+def _is_due(job: JobRequest, resend_after: timedelta) -> bool:
+    if job.state != "sent" or job.sent_at is None:
+        return True
+    doubled = min(job.sent_count - 1, MOST_DOUBLINGS)
+    return bool(now() - job.sent_at >= resend_after * 2**doubled)
 
 
 def _is_unfinished() -> Any:
