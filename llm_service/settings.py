@@ -195,6 +195,16 @@ class Settings(BaseSettings):
         description="tokenizer.json of the model that writes answers, or its directory, to count the prompt's tokens "
         "with; empty estimates them.",
     )
+    ocr: bool = Field(
+        False,
+        description="Whether scanned PDF pages are read with Tesseract (kor+eng), where it is installed; pages it is "
+        "not sure of are left out and noted.",
+    )
+    tokenizer: str = Field(
+        "",
+        description="tokenizer.json of the model that writes answers, or its directory, to count the prompt's tokens "
+        "with; empty estimates them.",
+    )
     embeddings: str = Field(
         "",
         description="Embedding model beside the search by terms: a sentence-transformers directory, the URL of a Text "

@@ -56,6 +56,7 @@ from llm_service.retrieval.index import VectorIndexes
 from llm_service.retrieval.ingest import Ingest
 from llm_service.retrieval.lexical import Lexical
 from llm_service.retrieval.loaders.isolation import IsolatedParser
+from llm_service.retrieval.loaders.ocr import missing_parts
 from llm_service.retrieval.rerank import Reranker, ServerReranker
 from llm_service.retrieval.server import ServerIndexes
 from llm_service.settings import Settings
@@ -129,7 +130,7 @@ def open_embedded(
         embedder, reranker = _embedder(settings, stack), _reranker(settings, stack)
         index = IndexOwner(_indexes(settings), sessions, analysers.lexical, embedder, reranker)
         stack.callback(index.close)
-        parser = stack.enter_context(IsolatedParser(maximum_bytes=settings.maximum_document_bytes))
+        parser = stack.enter_context(_parser(settings))
         ingest = Ingest(
             transactions,
             parser,
@@ -189,6 +190,13 @@ def _indexes(settings: Settings) -> VectorIndexes:
     if settings.qdrant_url:
         return ServerIndexes.connect(settings.qdrant_url, settings.qdrant_api_key.get_secret_value())
     return EdgeIndexes(settings.home / "vectors")
+
+
+def _parser(settings: Settings) -> IsolatedParser:
+    parser = IsolatedParser(maximum_bytes=settings.maximum_document_bytes, ocr=settings.ocr)
+    if settings.ocr and not parser.reads_scans:
+        LOG.warning("ocr_missing", missing=missing_parts())
+    return parser
 
 
 def _embedder(settings: Settings, stack: ExitStack) -> Embedder | None:

@@ -34,6 +34,8 @@ from llm_service.store.transactions import Transactions
 INSTRUCTIONS = "instructions"
 """Key in a document's `details`: families of orders found (`injection.py`), by the passage's position as text."""
 
+NEEDS_OCR, PAGE_NEEDS_OCR = "needs_ocr", "page_needs_ocr"
+"""Reason of a file of scans, and note on a single page of one, that nobody recognised."""
 MAX_PATH_CHARACTERS = 512
 FILES_AHEAD = 2
 IGNORED_NAMES = {MANIFEST_NAME, "Thumbs.db", "desktop.ini"}
@@ -50,7 +52,9 @@ PathChange = Callable[[Any, str], int]
 
 
 class Parser(Protocol):
-    """Reads files apart from this process; `IsolatedParser` is the one."""
+    """Reads files apart from this process; `IsolatedParser` is the one. `reads_scans`: it recognises scanned pages."""
+
+    reads_scans: bool
 
     def parse(self, path: str, content: bytes) -> LoadedDocument:
         """The document's blocks. Raises `UnreadableDocument`."""
@@ -219,6 +223,8 @@ class Ingest:
         latest = self._records.run_blocking(lambda session: documents.latest_of_path(session, path))
         if latest is None or latest.content_sha256 != digest or latest.details.get("made_from") != _made_from(declared):
             return None
+        if _has_unread_scans(latest) and self._parser.reads_scans:
+            return None
         if latest.reason == documents.DUPLICATE and self._records.run_blocking(
             lambda session: documents.same_edition(session, latest.series, latest.in_force_from, digest) is None
         ):
@@ -342,6 +348,13 @@ def _made_from(declared: Declaration) -> str:
     since = declared.in_force_from.isoformat() if declared.in_force_from else ""
     read_with = f"{CHUNKING_VERSION}.{INJECTION_RULES_VERSION}{'.names' if declared.mask_names else ''}"
     return hashlib.sha256(f"{read_with}|{since}|{declared.title or ''}".encode()).hexdigest()[:32]
+
+
+def _has_unread_scans(stored: StoredDocument) -> bool:
+    """Whether pages of it wait for text recognition, which was not to be had when it was read."""
+    return stored.reason == NEEDS_OCR or any(
+        note.startswith(PAGE_NEEDS_OCR) for note in stored.details.get("notes", ())
+    )
 
 
 def _orders(title: str, drafts: Sequence[PassageDraft]) -> dict[str, list[str]]:

@@ -27,6 +27,7 @@ FailureCode = Literal[
     "parsing_memory",
     "parsing_timeout",
     "password_protected",
+    "poor_scan",
     "repealing_act",
     "replaced_edition",
     "too_large",

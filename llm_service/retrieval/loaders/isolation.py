@@ -8,6 +8,7 @@ overruns, dies, or has served its share. Only JSON comes back from it.
 import math
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import Self, cast, get_args
 
 from llm_service.retrieval.loaders.content import FailureCode, LoadedDocument, UnreadableDocument
+from llm_service.retrieval.loaders.ocr import ALLOWED_VARIABLE, DOCUMENT_SECONDS, missing_parts
 from llm_service.retrieval.loaders.worker import DOCUMENT, MAX_REPLY_BYTES, OUT_OF_MEMORY, REPLY_HEADER, REQUEST_HEADER
 
 PARSING_TIMEOUT_SECONDS = 120.0
@@ -25,7 +27,12 @@ PARSING_MEMORY_BYTES = 1024 * 1024 * 1024
 MAX_DOCUMENT_BYTES = 50_000_000
 FILES_PER_PROCESS = 200
 _WORKER = "llm_service.retrieval.loaders.worker"
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OMP_THREAD_LIMIT": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+}
 _PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -37,8 +44,11 @@ class IsolatedParser:
         timeout_seconds: float = PARSING_TIMEOUT_SECONDS,
         memory_bytes: int = PARSING_MEMORY_BYTES,
         maximum_bytes: int = MAX_DOCUMENT_BYTES,
+        ocr: bool = False,
     ) -> None:
-        self._timeout_seconds = timeout_seconds
+        """`ocr` lets it read scanned pages with Tesseract, where that is installed; a file may then take longer."""
+        self.reads_scans = ocr and not missing_parts()
+        self._timeout_seconds = timeout_seconds + (DOCUMENT_SECONDS if self.reads_scans else 0)
         self._memory_bytes = memory_bytes
         self._maximum_bytes = maximum_bytes
         self._process: subprocess.Popen[bytes] | None = None
@@ -103,6 +113,8 @@ class IsolatedParser:
     def _start(self) -> subprocess.Popen[bytes]:
         # A bare environment: no secret of the service is within reach of a parser that a hostile file took over.
         environment = {"PYTHONPATH": str(_PACKAGE_ROOT), "LANG": "C.UTF-8", "PATH": os.defpath, **_ONE_THREAD}
+        if self.reads_scans:
+            environment[ALLOWED_VARIABLE] = "1"
         process = subprocess.Popen(
             [sys.executable, "-m", _WORKER, str(self._memory_bytes), str(math.ceil(self._timeout_seconds))],
             stdin=subprocess.PIPE,
@@ -120,7 +132,9 @@ class IsolatedParser:
         process, self._process = self._process, None
         if process is None:
             return
-        process.kill()
+        # Its session has its own processes only: what it started (OCR) ends with it.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:

@@ -1,6 +1,7 @@
 """PDF: text by page with pdfium, tables by pdfplumber on pages with ruling lines, running headers and footers dropped.
 
-A page without text is a scan: it is named in the notes, and a file of nothing but scans is refused as needing OCR.
+A page without text is a scan: recognised where OCR is allowed (`ocr.py`), else named in the notes; a file of nothing
+but scans that were not recognised is refused.
 """
 
 import ctypes
@@ -18,6 +19,7 @@ import pypdfium2.raw as pdfium
 from pdfplumber.utils.exceptions import PdfminerException
 
 from llm_service.retrieval.loaders.content import Block, LoadedDocument, UnreadableDocument
+from llm_service.retrieval.loaders.ocr import PageReader
 from llm_service.retrieval.loaders.tables import table_rows
 
 MAX_PAGES = 5_000
@@ -29,6 +31,8 @@ EDGE_LINES = 2
 MIN_REPEATING_PAGES = 3
 REPEATING_SHARE = 0.6
 MAX_OBJECTS_LOOKED_AT = 20_000
+NEEDS_OCR, POOR_SCAN, RECOGNISED = "page_needs_ocr", "page_poor_scan", "page_by_ocr"
+"""Notes on scanned pages, each followed by the page's number."""
 
 FULL_LINE_SHARE = 0.85
 SPACED_LINES_SHARE = 0.2
@@ -51,12 +55,13 @@ class _Page:
     number: int
     blocks: list[Block]
     is_scan: bool
+    note: str | None = None
 
 
 def load(content: bytes) -> LoadedDocument:
     """Blocks of a PDF with their pages.
 
-    Raises `UnreadableDocument`: `password_protected`, `broken_file`, `too_many_pages`, `needs_ocr`.
+    Raises `UnreadableDocument`: `password_protected`, `broken_file`, `too_many_pages`, `needs_ocr`, `poor_scan`.
     """
     document = _open(content)
     try:
@@ -66,8 +71,9 @@ def load(content: bytes) -> LoadedDocument:
     finally:
         document.close()
     if all(page.is_scan for page in pages):
-        raise UnreadableDocument("needs_ocr")
-    notes += [f"page_needs_ocr:{page.number}" for page in pages if page.is_scan]
+        is_poor = any(page.note == POOR_SCAN for page in pages)
+        raise UnreadableDocument("poor_scan" if is_poor else "needs_ocr")
+    notes += [f"{page.note}:{page.number}" for page in pages if page.note]
     repeating = _repeating_edges(pages)
     blocks = [block for page in pages for block in unwrapped(list(_without_edges(page.blocks, repeating)))]
     return LoadedDocument("pdf", tuple(blocks), notes=tuple(notes))
@@ -86,6 +92,7 @@ def _read_pages(document: Any, content: bytes) -> tuple[list[_Page], list[str]]:
     notes: list[str] = []
     plumber: Any = None
     tables = table_pages = 0
+    reader = PageReader()
     for index in range(len(document)):
         number = index + 1
         try:
@@ -103,7 +110,7 @@ def _read_pages(document: Any, content: bytes) -> tuple[list[_Page], list[str]]:
                 blocks = _blocks_with_tables(plumber, index, page, text_page, tables) or blocks
                 tables = max((block.table or 0 for block in blocks), default=0) or tables
         is_scan = sum(len(block.text) for block in blocks) < MIN_PAGE_CHARACTERS and _has_content(page)
-        pages.append(_Page(number, blocks, is_scan))
+        pages.append(_recognised(page, number, reader) if is_scan else _Page(number, blocks, is_scan=False))
         text_page.close()
         page.close()
     if not pages:
@@ -111,6 +118,16 @@ def _read_pages(document: Any, content: bytes) -> tuple[list[_Page], list[str]]:
     if table_pages > MAX_TABLE_PAGES:
         notes.append(f"tables_as_text_after:{MAX_TABLE_PAGES}")
     return pages, notes
+
+
+def _recognised(page: Any, number: int, reader: PageReader) -> _Page:
+    found = reader.read(page)
+    if found is None:
+        return _Page(number, [], is_scan=True, note=NEEDS_OCR)
+    if not found.is_reliable:
+        return _Page(number, [], is_scan=True, note=POOR_SCAN)
+    blocks = [Block("paragraph", line, page=number) for line in _lines("\n".join(found.lines))]
+    return _Page(number, blocks, is_scan=False, note=RECOGNISED)
 
 
 def _has_content(page: Any) -> bool:

@@ -21,7 +21,7 @@ from llm_service.masked import RawText
 from llm_service.retrieval.edge import EdgeIndexes
 from llm_service.retrieval.generations import IndexOwner
 from llm_service.retrieval.ingest import Ingest, Progress, normalise_path
-from llm_service.retrieval.loaders.content import UnreadableDocument
+from llm_service.retrieval.loaders.content import Block, LoadedDocument, UnreadableDocument
 from llm_service.retrieval.loaders.isolation import IsolatedParser
 from llm_service.retrieval.manifest import Declaration
 from llm_service.retrieval.masked_draft import Masked
@@ -170,6 +170,26 @@ def test_unchanged_content_is_not_read_again(build: Build, database: Engine) -> 
     assert (again.state, again.document_id, again.passages) == ("unchanged", first.document_id, 1)
     with session_factory(database)() as session:
         assert len(changes(session)) == 1
+
+
+class Scanner:
+    """Stands where the parsing process stands: reads a scan if it may."""
+
+    def __init__(self, reads_scans: bool) -> None:
+        self.reads_scans = reads_scans
+
+    def parse(self, path: str, content: bytes) -> LoadedDocument:
+        if not self.reads_scans:
+            raise UnreadableDocument("needs_ocr")
+        return LoadedDocument("pdf", (Block("paragraph", "한도는 1억원입니다.", page=1),), notes=("page_by_ocr:1",))
+
+
+def test_a_scan_that_was_refused_is_read_as_soon_as_scans_can_be(build: Build) -> None:
+    states = [
+        build(parser=Scanner(reads)).ingest_file("scan.pdf", b"%PDF-scan", EVERYONE).state
+        for reads in (False, False, True, True)
+    ]
+    assert states == ["failed", "failed", "ready", "unchanged"]
 
 
 def test_another_audience_is_taken_over_without_reading_the_file_again(
