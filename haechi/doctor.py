@@ -76,7 +76,12 @@ def _vectors(service: Settings) -> Finding:
 
 
 def _engine(service: Settings) -> Finding:
-    return Finding("engine", "stand-in", sentence("doctor_engine_stand_in", engine=service.engine))
+    if service.engine == "extractive":
+        return Finding("engine", "stand-in", sentence("doctor_engine_stand_in", engine=service.engine))
+    if service.engine == "devserver":
+        return Finding("engine", "stand-in", sentence("doctor_engine_devserver"))
+    servers = len(service.engine_addresses)
+    return Finding("engine", "ok", sentence("doctor_engine_ok", engine=service.engine, servers=str(servers)))
 
 
 def _secrets(home: Path) -> Finding:

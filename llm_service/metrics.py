@@ -5,13 +5,36 @@ The registry is handed in, so that several services can live in one process.
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 STAGE_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 LABEL: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MS_PER_SECOND: Final = 1000
+RATES: Final = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 250)
+ADAPTER: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+class GenerationCost(Protocol):
+    """What a model's answer cost; `llm_service.engines.base.Measured` is one."""
+
+    @property
+    def adapter(self) -> str | None: ...
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def answer_tokens(self) -> int: ...
+    @property
+    def retries(self) -> int: ...
+    @property
+    def queue_seconds(self) -> float: ...
+    @property
+    def first_token_seconds(self) -> float: ...
+    @property
+    def total_seconds(self) -> float: ...
+    @property
+    def tokens_per_second(self) -> float: ...
 
 
 class Metrics:
@@ -34,6 +57,25 @@ class Metrics:
             ["part", "reason"],
             registry=registry,
         )
+        self._degraded = Counter(
+            "haechi_degraded", "Answers for which something could not be had, by code", ["code"], registry=registry
+        )
+        self._tokens = Counter(
+            "haechi_engine_tokens", "Tokens read and written", ["direction", "adapter"], registry=registry
+        )
+        self._engine_retries = Counter(
+            "haechi_engine_retries", "Attempts made anew before the first token", ["adapter"], registry=registry
+        )
+        self._engine_seconds = Histogram(
+            "haechi_engine_seconds",
+            "Waiting in line, until the first token, and in all",
+            ["part", "adapter"],
+            buckets=STAGE_SECONDS,
+            registry=registry,
+        )
+        self._engine_rate = Histogram(
+            "haechi_engine_tokens_per_second", "Pace of one answer", ["adapter"], buckets=RATES, registry=registry
+        )
         self._feedback = Counter("haechi_feedback", "Verdicts on answers", ["verdict"], registry=registry)
         self._restored = Counter(
             "haechi_restored_values", "Values shown to their owners, by type", ["type"], registry=registry
@@ -45,6 +87,12 @@ class Metrics:
             "haechi_stage_seconds", "Time of one stage of a turn", ["stage"], buckets=STAGE_SECONDS, registry=registry
         )
         self.running_answers = Gauge("haechi_running_answers", "Answers being generated", registry=registry)
+        self.engine_running = Gauge(
+            "haechi_engine_running", "Answers that model servers write for this process", registry=registry
+        )
+        self.engine_waiting = Gauge(
+            "haechi_engine_waiting", "Answers of this process that wait for a model server", registry=registry
+        )
         self.open_streams = Gauge("haechi_open_streams", "Readers of answer events", registry=registry)
 
     def turn(self, state: str, intent: str | None) -> None:
@@ -69,6 +117,21 @@ class Metrics:
         for fallback in fallbacks:
             part, _, reason = fallback.partition(":")
             self._without.labels(part=_label(part), reason=_label(reason)).inc()
+
+    def degraded(self, codes: Iterable[str]) -> None:
+        for code in codes:
+            self._degraded.labels(code=_label(code)).inc()
+
+    def generated(self, cost: GenerationCost) -> None:
+        """Count one answer of a model; adapters are the published versions, `base` is the model without any."""
+        adapter = cost.adapter if cost.adapter is not None and ADAPTER.fullmatch(cost.adapter) else "base"
+        self._tokens.labels("in", adapter).inc(cost.prompt_tokens)
+        self._tokens.labels("out", adapter).inc(cost.answer_tokens)
+        self._engine_retries.labels(adapter).inc(cost.retries)
+        self._engine_seconds.labels("queue", adapter).observe(cost.queue_seconds)
+        self._engine_seconds.labels("first_token", adapter).observe(cost.first_token_seconds)
+        self._engine_seconds.labels("total", adapter).observe(cost.total_seconds)
+        self._engine_rate.labels(adapter).observe(cost.tokens_per_second)
 
     def feedback(self, verdict: str) -> None:
         self._feedback.labels(verdict=verdict).inc()

@@ -89,8 +89,8 @@ class Settings(BaseSettings):
     )
     engine: Literal["extractive", "tgi", "vllm", "sglang", "llama-server", "devserver"] = Field(
         "extractive",
-        description="What writes answers: extractive quotes the sources; the others are model servers (docs/engines.md), "
-        "beside which extractive stands in while none answers. devserver is a stand-in, refused in production.",
+        description="What writes answers: extractive quotes the sources; the others are model servers "
+        "(docs/engines.md), for which extractive stands in while none answers. devserver is refused in production.",
     )
     engine_urls: str = Field(
         "",
@@ -101,16 +101,11 @@ class Settings(BaseSettings):
     )
     engine_prompt_form: Literal["text", "messages"] = Field(
         "text",
-        description="Whether OpenAI-compatible servers get the rendered prompt or messages, which they render themselves; "
-        "TGI always gets the rendered prompt.",
+        description="Whether OpenAI-compatible servers get the rendered prompt or messages to render themselves; TGI "
+        "always gets the rendered prompt.",
     )
     engine_prompt_tokens: int = Field(6000, ge=512, description="Longest prompt, in tokens.")
     engine_answer_tokens: int = Field(512, ge=16, description="Longest answer a model may write, in tokens.")
-    tokenizer: str = Field(
-        "",
-        description="tokenizer.json of the model that answers, or its directory, to count the prompt's tokens exactly; "
-        "empty estimates.",
-    )
     engine_running_per_server: int = Field(32, ge=1, description="How many answers each model server writes at once.")
     engine_waiting: int = Field(
         100, ge=0, description="How many answers wait for a model server; more are refused, 429."
@@ -182,18 +177,42 @@ class Settings(BaseSettings):
         return self.home / "learning" if self.learning_directory == Path() else self.learning_directory
 
     @property
+    def adapters_root(self) -> Path:
+        """The directory of adapters, with its default filled in."""
+        return self.home / "adapters" if self.adapters_directory == Path() else self.adapters_directory
+
+    @property
     def datasets_directory(self) -> Path:
         return self.learning_root / "datasets"
 
-    ocr: bool = Field(
-        False,
-        description="Whether scanned PDF pages are read with Tesseract (kor+eng), where it is installed; pages it is "
-        "not sure of are left out and noted.",
+    adapters_directory: Path = Field(
+        Path(),
+        description="Directory of adapter versions, a volume that every model server reads; empty means `adapters` in the "
+        "home directory.",
     )
-    tokenizer: str = Field(
-        "",
-        description="tokenizer.json of the model that writes answers, or its directory, to count the prompt's tokens "
-        "with; empty estimates them.",
+    adapters_directory_on_servers: str = Field(
+        "", description="Where the model servers see its folder `versions`; empty means at the same path."
+    )
+    adapter_maximum_rank: int = Field(
+        32, ge=1, le=512, description="Highest LoRA rank taken in; the servers' own limit (vLLM: --max-lora-rank)."
+    )
+    adapter_load_seconds: float = Field(
+        120.0, gt=0, description="How long a promotion waits for servers that load adapters at run time."
+    )
+    adapter_rollout_seconds: float = Field(
+        3600.0, gt=0, description="How long a promotion waits for servers that have to be restarted with the new set."
+    )
+    adapter_unload_seconds: float = Field(
+        120.0, gt=0, description="How long a replaced adapter stays loaded; more than the longest answer takes."
+    )
+    adapter_watch_turns: int = Field(
+        30, ge=10, description="Turns on both sides below which the watch decides nothing about a canary."
+    )
+    adapter_watch_margin: float = Field(
+        0.02, ge=0, lt=1, description="By how much more often a version may do badly before the watch takes it out."
+    )
+    adapter_watch_seconds: float = Field(
+        3600.0, gt=0, description="How long a freshly promoted version is watched against the one before it."
     )
     ocr: bool = Field(
         False,

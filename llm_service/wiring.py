@@ -6,7 +6,7 @@
 import asyncio
 import importlib
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -25,8 +25,10 @@ from llm_service.answering.intake import TurnIntake
 from llm_service.answering.learning_desk import LearningDesk
 from llm_service.answering.masking_desk import MaskingDesk
 from llm_service.answering.parts import Parts
+from llm_service.answering.prompt import PromptBudget
+from llm_service.answering.prompting import prompting
 from llm_service.answering.reader import AnswerReader
-from llm_service.answering.readiness import Readiness
+from llm_service.answering.readiness import Check, Readiness
 from llm_service.answering.restoring import RestoreDesk
 from llm_service.answering.retention import Retention
 from llm_service.answering.retest import Retest
@@ -38,9 +40,16 @@ from llm_service.answering.search_desk import SearchDesk
 from llm_service.answering.story import AnswerStory
 from llm_service.answering.stream import AnswerLog, MemoryAnswerLog, RedisAnswerLog
 from llm_service.answering.threads import Threads
+from llm_service.answering.token_count import token_counter
 from llm_service.answering.verdicts import VerdictDesk
 from llm_service.engines.base import Engine
 from llm_service.engines.extractive import ExtractiveEngine
+from llm_service.engines.failures import Patience
+from llm_service.engines.generating import GeneratingEngine
+from llm_service.engines.model_server import Sampling
+from llm_service.engines.openai import DIALECTS, OpenAiServer
+from llm_service.engines.pool import Pool, PoolLimits
+from llm_service.engines.tgi import TgiServer
 from llm_service.errors import Misconfigured
 from llm_service.logs import get_logger
 from llm_service.masked import MaskedText
@@ -71,6 +80,8 @@ RETRIEVAL_THREADS: Final = 2
 # One document at a time: two would halve each other and answers would wait for both.
 DOCUMENT_THREADS: Final = 1
 SWEEP_SECONDS: Final = 30.0
+# A model that goes on into another turn of the chat has finished its own.
+ENDS: Final = ("</s>", "[INST]")
 LOG = get_logger(__name__)
 
 
@@ -141,7 +152,9 @@ def open_embedded(
             settings.document_identifiers,
         )
         history = EditionHistory(sessions)
-        yield Embedded(settings, transactions, analysers, index, engine or _engine(analysers), ingest, history)
+        yield Embedded(
+            settings, transactions, analysers, index, engine or _engine(settings, analysers), ingest, history
+        )
 
 
 @asynccontextmanager
@@ -156,6 +169,8 @@ async def open_parts(
         stack.push(opened)
         log = _answer_log(settings)
         stack.push_async_callback(log.close)
+        if isinstance(embedded.engine, GeneratingEngine):
+            stack.push_async_callback(embedded.engine.close)
         threads = _ThreadGroups(Threads("retrieval", RETRIEVAL_THREADS), Threads("documents", DOCUMENT_THREADS))
         stack.push_async_callback(threads.close)
         parts = _parts(settings, embedded, log, threads)
@@ -243,8 +258,44 @@ def _local_models() -> ModuleType:
         ) from None
 
 
-def _engine(analysers: Analysers) -> Engine:
+def _engine(settings: Settings, analysers: Analysers) -> Engine:
+    if settings.engine == "extractive":
+        return _quoting(analysers)
+    limits = PoolLimits(
+        running_per_server=settings.engine_running_per_server,
+        waiting=settings.engine_waiting,
+        waiting_seconds=settings.engine_waiting_seconds,
+    )
+    sampling = Sampling(
+        maximum_tokens=settings.engine_answer_tokens, stop=ENDS, seconds=settings.answer_timeout_seconds
+    )
+    budget = PromptBudget(settings.engine_prompt_tokens, token_counter(settings.tokenizer))
+    pool = Pool([_model_server(settings, address) for address in settings.engine_addresses], limits)
+    return GeneratingEngine(settings.engine, pool, prompting(budget), sampling)
+
+
+def _of_pool(engine: Engine, metrics: Metrics) -> tuple[Callable[[], None], Mapping[str, Check]]:
+    """What decides whether an answer may wait for the engine, and the check of it; an engine in process has neither."""
+    if not isinstance(engine, GeneratingEngine):
+        return (lambda: None), {}
+    metrics.engine_running.set_function(lambda: engine.pool.running)
+    metrics.engine_waiting.set_function(lambda: engine.pool.waiting)
+    return engine.pool.admit, {"engine": engine.ping}
+
+
+def _quoting(analysers: Analysers) -> ExtractiveEngine:
     return ExtractiveEngine(analysers.lexical.question_words)
+
+
+def _model_server(settings: Settings, address: str) -> TgiServer | OpenAiServer:
+    patience = Patience(
+        settings.engine_connect_seconds, settings.engine_first_token_seconds, settings.engine_next_token_seconds
+    )
+    if settings.engine == "tgi":
+        return TgiServer(address, patience)
+    return OpenAiServer(
+        address, DIALECTS[settings.engine], settings.engine_model, settings.engine_prompt_form, patience
+    )
 
 
 def _answer_log(settings: Settings) -> AnswerLog:
@@ -266,14 +317,18 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
         settings.passages_per_answer,
         threshold,
         threads.retrieval,
+        quotation=_quoting(embedded.analysers) if isinstance(embedded.engine, GeneratingEngine) else None,
         history=embedded.history,
     )
+    admit, optional = _of_pool(embedded.engine, metrics)
     revisions = RevisionDesk(transactions, Retest(story))
     vault, identities = _vault(settings), _identities(settings)
     patience = settings.answer_timeout_seconds + 2 * ABANDONED_MARGIN_SECONDS + SWEEP_SECONDS
     return Parts(
         intake=TurnIntake(transactions, masking, vault, identities, metrics, longest),
-        runner=AnswerRunner(transactions, story, log, metrics, today_in_korea, settings.answer_timeout_seconds),
+        runner=AnswerRunner(
+            transactions, story, log, metrics, today_in_korea, settings.answer_timeout_seconds, admit=admit
+        ),
         reader=AnswerReader(transactions, log, settings.stream_heartbeat_seconds, patience),
         explaining=ExplanationDesk(transactions, partial(_words_of, embedded.analysers.lexical), threads.retrieval),
         verdicts=VerdictDesk(transactions, masking, vault, metrics, longest),
@@ -303,7 +358,8 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
                 "vault": partial(transactions.read, vault.check),
                 "index": search.ping,
                 "streams": log.ping,
-            }
+            },
+            optional,
         ),
         metrics=metrics,
     )

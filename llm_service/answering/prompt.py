@@ -82,6 +82,15 @@ def render_messages(request: EngineRequest, budget: PromptBudget) -> tuple[Messa
     return Message("system", words["system"]), Message("user", user)
 
 
+def rewrite_messages(messages: tuple[Message, ...], statement: str, failures: Sequence[str]) -> tuple[Message, ...]:
+    """The chat so far with a statement that did not pass, and the request to write it anew; the beginning stays.
+
+    `failures` are the verifier's codes: they are said as they are, since models read them and people do not.
+    """
+    asked = str(_words()["rewrite"]).format(failures=", ".join(failures))
+    return (*messages, Message("assistant", _neutral(statement).strip()), Message("user", asked))
+
+
 def render_mistral(messages: Sequence[Message]) -> str:
     """The messages in Mistral's chat form, without the leading <s>, which servers add themselves.
 

@@ -68,6 +68,7 @@ class AnswerRunner:
         today: Callable[[], date],
         timeout_seconds: float,
         adapter_for: AdapterFor | None = None,
+        admit: Callable[[], None] = lambda: None,
     ) -> None:
         self._transactions = transactions
         self._story = story
@@ -76,6 +77,7 @@ class AnswerRunner:
         self._today = today
         self._timeout_seconds = timeout_seconds
         self._adapter_for = adapter_for
+        self._admit = admit
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def start(self, turn_id: str, conversation_id: str, route: Route, as_of: date | None) -> None:
@@ -83,8 +85,9 @@ class AnswerRunner:
 
         `as_of` is the day to answer for; without it the question may name one, and else it is today.
 
-        Raises `NotFound` (turn_not_found) and `Conflict` (turn_already_replied).
+        Raises `NotFound` (turn_not_found), `Conflict` (turn_already_replied) and what `admit` raises, `Busy` say.
         """
+        self._admit()
         claim = await self._transactions.run(
             partial(
                 _claim,

@@ -10,12 +10,17 @@ import yaml
 
 from llm_service.engines.base import Locale
 
-RefusalReason = Literal["no_passages", "low_confidence", "not_supported", "not_verified"]
+RefusalReason = Literal["no_passages", "low_confidence", "not_supported", "not_verified", "search_down"]
 
 
-def notice_text(code: str, locale: Locale) -> str:
+def notice_text(code: str, locale: Locale, position: int | None = None) -> str:
     """What a `Notice` says to people. Raises KeyError for a code that `texts.yaml` does not hold."""
-    return str(_texts()[locale]["notices"][code])
+    return str(_texts()[locale]["notices"][code]).format(position=position)
+
+
+def cut_off_text(locale: Locale) -> str:
+    """Stands below an answer that its engine did not finish."""
+    return str(_texts()[locale]["cut_off"])
 
 
 def as_of_text(day: date, locale: Locale) -> str:
@@ -31,7 +36,9 @@ def day_remark(code: str, day: date, locale: Locale) -> str:
 def refusal_text(reason: RefusalReason, nearest_titles: Iterable[str], locale: Locale) -> str:
     """That nothing was found, why, which documents come nearest, and the offer of a hand-off."""
     texts = _texts()[locale]["refusal"]
-    lines = [f"{texts['opening']} {texts['reasons'][reason]}"]
+    # What was not searched was not found either, but to say so would mislead.
+    opening = "" if reason == "search_down" else f"{texts['opening']} "
+    lines = [f"{opening}{texts['reasons'][reason]}"]
     titles = [f"- {title}" for title in nearest_titles]
     if titles:
         lines += ["", str(texts["nearest"]), *titles]

@@ -3,14 +3,16 @@
 Knows neither the prompt's words nor which servers there are; whatever the model says is checked by whoever asked.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
 
 from llm_service.engines.base import EngineEvent, EngineRequest
-from llm_service.engines.model_server import Prompt, Sampling
+from llm_service.engines.model_server import ModelServer, Prompt, Sampling
 from llm_service.engines.pool import Pool
+from llm_service.errors import HaechiError, Unavailable
 
 REWRITE_TOKENS: Final = 192
 REWRITE_SECONDS: Final = 10.0
@@ -43,8 +45,25 @@ class GeneratingEngine:
             async for event in events:
                 yield event
 
+    async def ping(self) -> None:
+        """Raises `Unavailable` (engine_unreachable) if no model server says that it is well."""
+        asked = await asyncio.gather(*(_is_well(server) for server in self.pool.servers))
+        if not any(asked):
+            raise Unavailable("engine_unreachable", "no model server is well; see HAECHI_ENGINE_URLS")
+
+    async def close(self) -> None:
+        for server in self.pool.servers:
+            await server.close()
+
     async def rewrite(self, request: EngineRequest, statement: str, failures: tuple[str, ...]) -> str:
         prompt = self._prompting.rewrite(request, statement, failures)
         sampling = replace(self._sampling, maximum_tokens=REWRITE_TOKENS, seconds=REWRITE_SECONDS)
         async with aclosing(self.pool.stream(prompt, request.adapter, sampling)) as events:
             return "".join([event async for event in events if isinstance(event, str)])
+
+
+async def _is_well(server: ModelServer) -> bool:
+    try:
+        return (await server.health()).ready
+    except HaechiError:
+        return False

@@ -1,7 +1,7 @@
-"""One deployment's model servers as one: the least busy one that is well is asked, others wait in a line that is bounded.
+"""One deployment's model servers as one: the least busy that is well is asked, others wait in a line that is bounded.
 
-A failure before the first token is tried again elsewhere; after it nobody is asked to say half an answer twice. Knows no
-passages and no prompt.
+A failure before the first token is tried again elsewhere; after it nobody is asked to say half an answer twice. Knows
+no passages and no prompt.
 """
 
 import asyncio
@@ -130,12 +130,13 @@ class Pool:
                 async with aclosing(self._ask(replica, prompt, adapter, sampling, attempt)) as said:
                     async for event in said:
                         yield event
-                return
             except HaechiError as error:
                 self._note_failure(replica, error, attempt)
                 if attempt.first_token or error.code not in RETRIED or attempt.retries + 1 >= self._limits.attempts:
                     raise
                 attempt.retries += 1
+            else:
+                return
             finally:
                 replica.running -= 1
                 self._move()
