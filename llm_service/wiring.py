@@ -138,7 +138,11 @@ def open_embedded(
         stack.callback(database.dispose)
         transactions = Transactions(database)
         sessions = session_factory(database)
-        embedder, reranker = _embedder(settings, stack), _reranker(settings, stack)
+        embedder, reranker = optional_models(settings)
+        if embedder:
+            stack.callback(embedder.close)
+        if reranker:
+            stack.callback(reranker.close)
         index = IndexOwner(_indexes(settings), sessions, analysers.lexical, embedder, reranker)
         stack.callback(index.close)
         parser = stack.enter_context(_parser(settings))
@@ -214,33 +218,33 @@ def _parser(settings: Settings) -> IsolatedParser:
     return parser
 
 
-def _embedder(settings: Settings, stack: ExitStack) -> Embedder | None:
-    """What HAECHI_EMBEDDINGS names, None if it is empty. Raises `Misconfigured` if it cannot be had at all."""
+def optional_models(settings: Settings) -> tuple[Embedder | None, Reranker | None]:
+    """What HAECHI_EMBEDDINGS and HAECHI_RERANKER name, None where they are empty; to be closed by whoever asks.
+
+    Raises `Misconfigured` if one cannot be had at all.
+    """
+    return _embedder(settings), _reranker(settings)
+
+
+def _embedder(settings: Settings) -> Embedder | None:
     where = settings.embeddings
     if not where:
         return None
     prefixes = Prefixes(settings.embeddings_question_prefix, settings.embeddings_passage_prefix)
-    embedder: Embedder
     if _is_url(where):
         key, seconds = settings.embeddings_api_key.get_secret_value(), settings.embeddings_timeout_seconds
-        embedder = ServerEmbedder(where, key, settings.embeddings_model, prefixes, seconds)
-    else:
-        embedder = _local_models().DirectoryEmbedder(Path(where), prefixes)
-    stack.callback(embedder.close)
+        return ServerEmbedder(where, key, settings.embeddings_model, prefixes, seconds)
+    embedder: Embedder = _local_models().DirectoryEmbedder(Path(where), prefixes)
     return embedder
 
 
-def _reranker(settings: Settings, stack: ExitStack) -> Reranker | None:
-    """What HAECHI_RERANKER names, None if it is empty. Raises `Misconfigured` if it cannot be had at all."""
+def _reranker(settings: Settings) -> Reranker | None:
     where, depth, seconds = settings.reranker, settings.reranker_candidates, settings.reranker_timeout_seconds
     if not where:
         return None
-    reranker: Reranker
     if _is_url(where):
-        reranker = ServerReranker(where, settings.reranker_api_key.get_secret_value(), depth, seconds)
-    else:
-        reranker = _local_models().DirectoryReranker(Path(where), depth, seconds)
-    stack.callback(reranker.close)
+        return ServerReranker(where, settings.reranker_api_key.get_secret_value(), depth, seconds)
+    reranker: Reranker = _local_models().DirectoryReranker(Path(where), depth, seconds)
     return reranker
 
 
