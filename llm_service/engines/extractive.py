@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from llm_service.engines.base import EngineRequest
-from llm_service.engines.relevance import Asked, ScoredUnit, WordsOf, ancestors, score_units
+from llm_service.engines.relevance import Asked, Carried, ScoredUnit, WordsOf, ancestors, best_of, score_units
 from llm_service.engines.units import Unit, units_of
 from llm_service.retrieval.candidate import Candidate
 
 MAXIMUM_CHARACTERS: Final = 700
 MAXIMUM_UNITS: Final = 4
 MAXIMUM_SOURCES: Final = 3
-LEAST_COVERAGE: Final = 0.3
+LEAST_COVERAGE: Final = 0.1
 ELLIPSIS: Final = "…"
 
 # A passage as short as this is one thought: quoted whole, it keeps its conditions.
@@ -26,6 +26,11 @@ WHOLE_PASSAGE_CHARACTERS: Final = 320
 _WORTH_QUOTING: Final = 0.6
 # Share of the retrieval score of the best source quoted that another one needs: less is about something else.
 _ANOTHER_SOURCE: Final = 0.7
+# Beyond that it must answer nearly as well, or carry this much of the question that the sources before it lack.
+_AS_GOOD: Final = 0.85
+_NEW_SHARE: Final = 0.15
+# What tells the kind of thing that is asked must be about the question nearly as much as the unit that is most.
+_TELLING_SHARE: Final = 0.6
 _CITATION_MARK: Final = re.compile(r"\[\d[\d, ]*\]")
 _ASKED: Final = re.compile(r"\s*(?:질문|문|Q|Question)\s?[:.]\s")
 _ANSWERED: Final = re.compile(r"\s*(?:답변|답|A|Answer)\s?[:.]\s+")
@@ -33,7 +38,8 @@ _FIELD: Final = re.compile(r"\S{1,12}: \S.{0,40}$")
 
 
 class ExtractiveEngine:
-    """An `Engine` that quotes. Declines (yields nothing) when no unit carries enough of what the question asks.
+    """An `Engine` that quotes. Declines (yields nothing) when nothing tells the kind of thing that is asked (a period
+    for 며칠) and carries enough of the question.
 
     `words_of` finds the words of a question. `least_coverage` is the share of the question's weight that the best unit
     must carry together with its headings.
@@ -54,17 +60,37 @@ class ExtractiveEngine:
         outlines = [units_of(passage.text) for passage in request.passages]
         asked = Asked(request.question, self._words_of(request.question), outlines)
         ranked = score_units(asked, request.passages, outlines)
-        if not ranked or asked.coverage(ranked[0].carried) < self._least_coverage:
+        telling = [unit for unit in ranked if asked.is_told(_quoted(request.passages, outlines, unit))]
+        if not self._is_answered(asked, ranked, telling):
             return ()
-        if stored := _stored_answer(request.passages[ranked[0].passage].text):
-            return (_block(stored, ranked[0].passage),)
+        if stored := _stored_answer(request.passages[telling[0].passage].text):
+            return (_block(stored, telling[0].passage),)
         chosen = _Quotation(asked, outlines, [passage.score for passage in request.passages])
-        for unit in ranked:
+        for unit in telling:
             chosen.offer(unit)
         return tuple(
             _block(_layout(outlines[place], units), place, _heading_of(request.passages[place]))
             for place, units in chosen.by_passage.items()
         )
+
+    def _is_answered(self, asked: Asked, ranked: Sequence[ScoredUnit], telling: Sequence[ScoredUnit]) -> bool:
+        """Whether what tells the kind of thing that is asked is also what is about the question."""
+        if not telling:
+            return False
+        most = max(asked.coverage(unit.carried) for unit in ranked)
+        told = max(asked.coverage(unit.carried) for unit in telling)
+        return told >= max(self._least_coverage, _TELLING_SHARE * most)
+
+
+def _quoted(passages: Sequence[Candidate], outlines: Sequence[Sequence[Unit]], unit: ScoredUnit) -> str:
+    """What would be quoted if this unit were chosen, however little room there is."""
+    text, outline = passages[unit.passage].text, outlines[unit.passage]
+    if stored := _stored_answer(text):
+        return stored
+    if len(text) <= WHOLE_PASSAGE_CHARACTERS:
+        return "\n".join(other.text for other in outline if not other.is_heading)
+    below = {place for place in range(unit.index + 1, len(outline)) if unit.index in ancestors(outline, place)}
+    return "\n".join(outline[place].text for place in sorted(_with_context(outline, unit.index) | below))
 
 
 def _stored_answer(text: str) -> str:
@@ -87,6 +113,7 @@ class _Quotation:
         self._asked = asked
         self._outlines = outlines
         self._scores = scores
+        self._carried: Carried = {}
         self._best = 0.0
         self._taken = 0
         self._room = MAXIMUM_CHARACTERS
@@ -112,21 +139,26 @@ class _Quotation:
     def _is_worth_it(self, unit: ScoredUnit) -> bool:
         if unit.index in self.by_passage.get(unit.passage, set()):
             return False
-        if unit.passage not in self.by_passage and not self._has_room_for_source(unit.passage):
+        if unit.passage not in self.by_passage and not self._is_worth_a_source(unit):
             return False
         return self._taken < MAXIMUM_UNITS and unit.score >= _WORTH_QUOTING * self._best
 
-    def _has_room_for_source(self, passage: int) -> bool:
-        """Another source is taken beside those quoted only if retrieval thought nearly as much of it."""
-        if len(self.by_passage) == MAXIMUM_SOURCES:
+    def _is_worth_a_source(self, unit: ScoredUnit) -> bool:
+        """Another source is taken beside those quoted only if retrieval thought nearly as much of it, and it answers
+        nearly as well or carries words of the question that they lack."""
+        if not self.by_passage:
+            return True
+        best = max(self._scores[quoted] for quoted in self.by_passage)
+        if len(self.by_passage) == MAXIMUM_SOURCES or self._scores[unit.passage] < _ANOTHER_SOURCE * best:
             return False
-        best = max((self._scores[quoted] for quoted in self.by_passage), default=0.0)
-        return self._scores[passage] >= _ANOTHER_SOURCE * best
+        gained = self._asked.coverage(best_of((self._carried, unit.carried))) - self._asked.coverage(self._carried)
+        return unit.score >= _AS_GOOD * self._best or gained >= _NEW_SHARE
 
     def _take(self, unit: ScoredUnit, wanted: set[int]) -> None:
         self._room -= self._length(unit.passage, wanted)
         self.by_passage.setdefault(unit.passage, set()).update(wanted)
         self._best = max(self._best, unit.score)
+        self._carried = best_of((self._carried, unit.carried))
         self._taken += 1
 
     def _add_items(self, unit: ScoredUnit) -> None:

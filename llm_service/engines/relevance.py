@@ -55,8 +55,8 @@ _SIGNS: Final[Mapping[str, re.Pattern[str]]] = {
 }
 
 
-# A law cited by name in a passage («…» of statutes) is not what the passage rules.
-_CITED_TITLE: Final = re.compile(r"「[^「」]{1,80}」")
+# The number of an article tells nobody how much or how long.
+_REFERENCE: Final = re.compile(r"제\s?\d+\s?(?:조|항|호|편|장|절|관|목)(?:의\s?\d+)?")
 
 Carried = Mapping[int, float]
 
@@ -99,7 +99,8 @@ class Asked:
 
     def is_told(self, text: str) -> bool:
         """Whether a text holds one of the things the question demands: a period for 며칠, a number for 얼마, …"""
-        return not self._demands or any(told.search(text) for told in self._demands)
+        said = _REFERENCE.sub("", text)
+        return not self._demands or any(told.search(said) for told in self._demands)
 
     def weight(self, carried: Carried) -> float:
         return sum(self._weights[position] * share for position, share in carried.items())
@@ -119,13 +120,13 @@ def score_units(
         place = asked.carried(" ".join(passage.heading_path))
         direct = [asked.carried(unit.text) for unit in outline]
         for index, unit in enumerate(outline):
-            above = _best_of((place, *(direct[above] for above in ancestors(outline, index))))
+            above = best_of((place, *(direct[above] for above in ancestors(outline, index))))
             if unit.is_heading or not (direct[index] or above):
                 continue
             known = (_scaled(title, _TITLE_SHARE), _scaled(above, _CONTEXT_SHARE), direct[index])
             gain = _KIND_GAIN if any(_SIGNS[kind].search(unit.text) for kind in asked.kinds) else 1.0
-            score = asked.weight(_best_of(known)) * gain / (1 + _RANK_DECAY * rank)
-            found.append(ScoredUnit(rank, index, score, _best_of((title, above, direct[index]))))
+            score = asked.weight(best_of(known)) * gain / (1 + _RANK_DECAY * rank)
+            found.append(ScoredUnit(rank, index, score, best_of((title, above, direct[index]))))
     return tuple(sorted(found, key=lambda unit: (-unit.score, unit.passage, unit.index)))
 
 
@@ -179,7 +180,8 @@ def _rarity(wordings: Sequence[tuple[float, Sequence[str]]], texts: Sequence[str
     return math.log(1 + (len(texts) + 1) / (containing + 1))
 
 
-def _best_of(found: Iterable[Carried]) -> Carried:
+def best_of(found: Iterable[Carried]) -> Carried:
+    """All the words that several texts carry, each as well as any of them does."""
     best: dict[int, float] = {}
     for carried in found:
         for position, share in carried.items():

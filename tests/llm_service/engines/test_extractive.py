@@ -45,6 +45,47 @@ def test_a_number_question_gets_the_unit_with_the_number() -> None:
     assert "② 송금 한도는 100만원 이하로 한다." in answer("송금 한도 얼마", passage(text))
 
 
+@pytest.mark.parametrize(
+    ("question", "told", "other"),
+    [
+        ("송금 결과 며칠 안에 통보", "송금 결과는 10일 이내에 통보한다.", "송금 결과 통보 수수료는 500원으로 한다."),
+        ("송금 수수료 얼마", "송금 수수료는 500원으로 한다.", "송금 수수료는 3일 이내에 낸다."),
+        ("송금 수수료 얼마", "송금 수수료는 면제합니다.", "송금 수수료는 제81조제1항에 따른다."),
+        ("가입 나이 몇 살부터", "가입 나이는 19세 이상으로 한다.", "가입 나이는 따로 정하여 1회 고시한다."),
+        ("위원 몇 명", "위원은 7명으로 한다.", "위원의 임기는 3년으로 한다."),
+        ("지분 몇 퍼센트까지", "지분은 100분의 10까지 보유한다.", "지분은 3일 이내에 보고한다."),
+        ("송금 언제까지 취소", "송금은 취소를 지체 없이 처리한다.", "송금 취소 수수료는 500원으로 한다."),
+        ("증명서 몇 장", "증명서는 2장을 낸다.", "증명서 수수료는 500원으로 한다."),
+        ("금리 전망", "금리 전망을 내지 아니한다.", "금리는 연 3%로 한다."),
+    ],
+)
+def test_what_is_quoted_tells_the_kind_of_thing_that_is_asked(question: str, told: str, other: str) -> None:
+    assert told in answer(question, passage(f"① {other}\n{FILLER}"), passage(f"① {told}\n{FILLER}", number=2))
+    assert answer(question, passage(f"① {other}\n{FILLER}")) == ""
+
+
+def test_a_number_about_something_else_is_no_answer() -> None:
+    text = f"① 육아휴직 급여 자료는 공단 이사장에게 요청한다.\n② 급여는 100만원 이하로 한다.\n{FILLER}"
+    assert answer("육아휴직 급여 자료 요청 얼마", passage(text)) == ""
+
+
+@pytest.mark.parametrize("question", ["송금 한도", "언제 송금 취소할 수 있나", "송금 비용이 얼마 들었는지 명세"])
+def test_words_that_ask_for_no_quantity_demand_none(question: str) -> None:
+    assert answer(question, passage("송금 한도와 비용, 취소, 명세는 따로 정한다."))
+
+
+def test_a_second_source_is_quoted_for_what_the_first_one_lacks() -> None:
+    first = passage("예금 보호 한도는 1억원으로 한다.")
+    second = passage("예금 보호 신청 기한은 3년으로 한다.", number=2)
+    assert answer("예금 보호 한도 신청 기한", first, second).count("”") == 2
+
+
+def test_a_second_source_that_only_shares_words_with_the_first_is_left_out() -> None:
+    first = passage("예금 보호 한도는 1억원으로 한다.")
+    second = passage(f"① 예금 보호 재산은 정부가 공사에 무상으로 넘겨줄 수 있다.\n{FILLER}", number=2)
+    assert answer("예금 보호 한도", first, second) == "“예금 보호 한도는 1억원으로 한다.” [1]\n\n"
+
+
 def test_the_items_of_a_list_come_with_the_sentence_that_announces_them() -> None:
     text = f"① 동의서 내용은 다음 각 호와 같다.\n1. 제공받을 자\n2. 제공 목적\n3. 유효기간\n{FILLER}"
     assert answer("동의서 내용", passage(text)) == (
