@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from llm_service import wiring
 from llm_service.answering.parts import Parts
 from llm_service.api import (
+    adapters,
     datasets,
     documents,
     events,
@@ -43,6 +44,7 @@ ROUTERS: Final = (
     review.router,
     datasets.router,
     training.router,
+    adapters.router,
     health.router,
 )
 FORM_BYTES: Final = 16_384

@@ -187,8 +187,8 @@ class Settings(BaseSettings):
 
     adapters_directory: Path = Field(
         Path(),
-        description="Directory of adapter versions, a volume that every model server reads; empty means `adapters` in the "
-        "home directory.",
+        description="Directory of adapter versions, a volume that every model server reads; empty means `adapters` in "
+        "the home directory.",
     )
     adapters_directory_on_servers: str = Field(
         "", description="Where the model servers see its folder `versions`; empty means at the same path."

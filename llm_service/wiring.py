@@ -17,6 +17,10 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
+from llm_service.adapters.files import Limits
+from llm_service.adapters.machinery import AdapterOptions, Adapters, build_adapters
+from llm_service.adapters.promotion import Patience as PromotionPatience
+from llm_service.adapters.watch import Rule
 from llm_service.answering.audit_desk import AuditDesk
 from llm_service.answering.document_desk import DocumentDesk
 from llm_service.answering.erasing import EraseDesk
@@ -46,13 +50,13 @@ from llm_service.engines.base import Engine
 from llm_service.engines.extractive import ExtractiveEngine
 from llm_service.engines.failures import Patience
 from llm_service.engines.generating import GeneratingEngine
-from llm_service.engines.model_server import Sampling
+from llm_service.engines.model_server import ModelServer, Sampling
 from llm_service.engines.openai import DIALECTS, OpenAiServer
 from llm_service.engines.pool import Pool, PoolLimits
 from llm_service.engines.tgi import TgiServer
 from llm_service.errors import Misconfigured
 from llm_service.logs import get_logger
-from llm_service.masked import MaskedText
+from llm_service.masked import MaskedText, RawText
 from llm_service.masking.masker import Masker, build_masker
 from llm_service.masking.vault import Vault
 from llm_service.masking.vault_keys import KeyRing, index_key_from
@@ -114,6 +118,8 @@ class Embedded:
     engine: Engine
     ingest: Ingest
     history: EditionHistory
+    adapters: Adapters
+    model_servers: tuple[ModelServer, ...]
 
 
 def load_analysers() -> Analysers:
@@ -156,9 +162,10 @@ def open_embedded(
             settings.document_identifiers,
         )
         history = EditionHistory(sessions)
-        yield Embedded(
-            settings, transactions, analysers, index, engine or _engine(settings, analysers), ingest, history
-        )
+        servers = () if engine is not None else _model_servers(settings)
+        adapters = _adapters(settings, transactions, analysers, servers)
+        engine = engine or _engine(settings, analysers, servers, adapters)
+        yield Embedded(settings, transactions, analysers, index, engine, ingest, history, adapters, servers)
 
 
 @asynccontextmanager
@@ -185,6 +192,8 @@ async def open_parts(
         await stack.enter_async_context(
             _in_background("sweep-abandoned-answers", parts.runner.keep_failing_abandoned(SWEEP_SECONDS))
         )
+        if embedded.model_servers:
+            await stack.enter_async_context(_in_background("adapters", embedded.adapters.keeper.keep()))
         await stack.enter_async_context(
             _in_background("purge", parts.retention.keep_purging(settings.purge_every_seconds))
         )
@@ -262,7 +271,32 @@ def _local_models() -> ModuleType:
         ) from None
 
 
-def _engine(settings: Settings, analysers: Analysers) -> Engine:
+def _model_servers(settings: Settings) -> tuple[ModelServer, ...]:
+    if settings.engine == "extractive":
+        return ()
+    return tuple(_model_server(settings, address) for address in settings.engine_addresses)
+
+
+def _adapters(
+    settings: Settings, transactions: Transactions, analysers: Analysers, servers: tuple[ModelServer, ...]
+) -> Adapters:
+    options = AdapterOptions(
+        root=settings.adapters_root,
+        versions_on_servers=settings.adapters_directory_on_servers,
+        limits=Limits(lora_rank=settings.adapter_maximum_rank),
+        patience=PromotionPatience(settings.adapter_load_seconds, settings.adapter_rollout_seconds),
+        rule=Rule(
+            minimum_turns=settings.adapter_watch_turns,
+            margin=settings.adapter_watch_margin,
+            window_seconds=settings.adapter_watch_seconds,
+        ),
+        unload_after_seconds=settings.adapter_unload_seconds,
+    )
+    masker, key = analysers.masker, settings.identity_key.get_secret_value().encode()
+    return build_adapters(transactions, options, lambda: servers, lambda text: not masker.detect(RawText(text)), key)
+
+
+def _engine(settings: Settings, analysers: Analysers, servers: tuple[ModelServer, ...], adapters: Adapters) -> Engine:
     if settings.engine == "extractive":
         return _quoting(analysers)
     limits = PoolLimits(
@@ -274,7 +308,8 @@ def _engine(settings: Settings, analysers: Analysers) -> Engine:
         maximum_tokens=settings.engine_answer_tokens, stop=ENDS, seconds=settings.answer_timeout_seconds
     )
     budget = PromptBudget(settings.engine_prompt_tokens, token_counter(settings.tokenizer))
-    pool = Pool([_model_server(settings, address) for address in settings.engine_addresses], limits)
+    pool = Pool(servers, limits)
+    pool.follow(adapters.fleet.carries, adapters.fleet.suspect)
     return GeneratingEngine(settings.engine, pool, prompting(budget), sampling)
 
 
@@ -331,7 +366,14 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
     return Parts(
         intake=TurnIntake(transactions, masking, vault, identities, metrics, longest),
         runner=AnswerRunner(
-            transactions, story, log, metrics, today_in_korea, settings.answer_timeout_seconds, admit=admit
+            transactions,
+            story,
+            log,
+            metrics,
+            today_in_korea,
+            settings.answer_timeout_seconds,
+            embedded.adapters.router.adapter_for if embedded.model_servers else None,
+            admit=admit,
         ),
         reader=AnswerReader(transactions, log, settings.stream_heartbeat_seconds, patience),
         explaining=ExplanationDesk(transactions, partial(_words_of, embedded.analysers.lexical), threads.retrieval),
@@ -354,6 +396,7 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
         audit=AuditDesk(transactions),
         review=ReviewDesk(transactions, masking, longest),
         learning=LearningDesk(transactions),
+        adapters=embedded.adapters.desk,
         identities=identities,
         readiness=Readiness(
             {

@@ -106,6 +106,8 @@ class Fleet:
         known = self._replicas.get(address)
         if known is not None:
             known.not_ready(tuple(known.proven))
+            # Whoever needs one of its adapters next looks at once.
+            self._looked_at = float("-inf")
 
     def lacking(self, adapter: str) -> dict[str, Lack]:
         """The replicas that do not carry a version, by address, and why; empty when all do."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from llm_service.adapters.desk import AdapterDesk
 from llm_service.answering.audit_desk import AuditDesk
 from llm_service.answering.document_desk import DocumentDesk
 from llm_service.answering.erasing import EraseDesk
@@ -41,6 +42,7 @@ class Parts:
     audit: AuditDesk
     review: ReviewDesk
     learning: LearningDesk
+    adapters: AdapterDesk
     identities: Identities
     readiness: Readiness
     metrics: Metrics

@@ -1,4 +1,4 @@
-"""Who acts, and what their roles let them do: the one readable table of rights over learning.
+"""Who acts, and what their roles let them do: the one readable table of rights over learning and adapters.
 
 The console signs people in and names the person and their roles in two headers, beside the service token; nobody
 without the token can. Here a person becomes a keyed hash at once.
@@ -32,6 +32,12 @@ PERMITTED: Final[Mapping[str, frozenset[str]]] = {
     "training.read": READERS,
     "training.request": frozenset({"trainer"}),
     "training.cancel": frozenset({"trainer", "admin"}),
+    "adapter.read": READERS,
+    "adapter.register": frozenset({"trainer"}),
+    "adapter.propose": frozenset({"trainer", "reviewer", "approver"}),
+    "adapter.approve": frozenset({"approver"}),
+    "adapter.promote": frozenset({"approver", "admin"}),
+    "adapter.roll_back": frozenset({"trainer", "approver", "admin"}),
 }
 """What each role may do. That the people of one example differ is the database's rule, not this table's."""
 
@@ -74,3 +80,9 @@ MayBuildDatasets = Annotated[ActingPerson, Depends(Requires("dataset.request"))]
 MayReadTraining = Annotated[ActingPerson, Depends(Requires("training.read"))]
 MayTrain = Annotated[ActingPerson, Depends(Requires("training.request"))]
 MayCancelTraining = Annotated[ActingPerson, Depends(Requires("training.cancel"))]
+MayReadAdapters = Annotated[ActingPerson, Depends(Requires("adapter.read"))]
+MayRegisterAdapters = Annotated[ActingPerson, Depends(Requires("adapter.register"))]
+MayProposeAdapters = Annotated[ActingPerson, Depends(Requires("adapter.propose"))]
+MayApproveAdapters = Annotated[ActingPerson, Depends(Requires("adapter.approve"))]
+MayPromoteAdapters = Annotated[ActingPerson, Depends(Requires("adapter.promote"))]
+MayRollBackAdapters = Annotated[ActingPerson, Depends(Requires("adapter.roll_back"))]

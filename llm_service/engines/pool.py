@@ -74,7 +74,7 @@ class _Attempt:
 
 
 class Pool:
-    """`carries` says whether a replica holds an adapter, `suspect` is told of a replica that failed.
+    """Until it is told otherwise (`follow`), every replica is taken to carry every adapter.
 
     `stream` raises `Busy` (engine_busy), and what `ModelServer` raises once attempts are used up.
     """
@@ -83,14 +83,12 @@ class Pool:
         self,
         servers: Sequence[ModelServer],
         limits: PoolLimits,
-        carries: Carries = lambda _address, _adapter: True,
-        suspect: Callable[[str], None] = lambda _address: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._replicas = [_Replica(server) for server in servers]
         self._limits = limits
-        self._carries = carries
-        self._suspect = suspect
+        self._carries: Carries = lambda _address, _adapter: True
+        self._suspect: Callable[[str], None] = lambda _address: None
         self._clock = clock
         self._waiting: list[_Waiter] = []
 
@@ -105,6 +103,10 @@ class Pool:
     @property
     def waiting(self) -> int:
         return len(self._waiting)
+
+    def follow(self, carries: Carries, suspect: Callable[[str], None]) -> None:
+        """From here on ask only replicas that carry the adapter, and tell of those that fail."""
+        self._carries, self._suspect = carries, suspect
 
     def admit(self) -> None:
         """Raises `Busy` if an answer asked for now could not even wait."""
@@ -155,12 +157,13 @@ class Pool:
         until, told = self._clock() + self._limits.waiting_seconds, 0
         try:
             while self._ahead_of(waiter, waiter.adapter) or not self._free(waiter.adapter, attempt):
+                # Before anything else: what moves while the reader looks at the position must not be missed.
+                waiter.moved.clear()
                 self._refuse_if_hopeless(waiter.adapter)
                 position = self._waiting.index(waiter) + 1
                 if position != told:
                     told = position
                     yield Queued(position)
-                waiter.moved.clear()
                 try:
                     async with asyncio.timeout(until - self._clock()):
                         await waiter.moved.wait()
