@@ -16,6 +16,7 @@ from admin.passwords import SecondFactors, hash_password, is_acceptable, is_pass
 from admin.settings import ConsoleSettings
 from llm_service.store import console
 from llm_service.store.console_models import ConsoleAccount
+from llm_service.store.session import open_database
 from llm_service.store.transactions import Transactions
 
 TOKEN_BYTES: Final = 32
@@ -201,6 +202,15 @@ class Logins:
 
         await self._transactions.run(begin)
         return token
+
+
+async def first_password(settings: ConsoleSettings) -> str | None:
+    """The password of the first account, made where there is none; for whoever starts the platform on one machine."""
+    database = open_database(settings.resolved_database_url)
+    try:
+        return await Logins(Transactions(database), settings).first_password()
+    finally:
+        database.dispose()
 
 
 def new_api_token() -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from admin import settings as console_settings
 from haechi.redis_server import RedisMissing, redis_program
 from haechi.settings import PlatformSettings
 from haechi.start import find_rasa_python
@@ -35,6 +36,7 @@ def examine(settings: PlatformSettings) -> list[Finding]:
         _records(service),
         _vectors(service),
         _engine(service),
+        _console(),
         _secrets(settings.home),
         _disk(settings.home),
     ]
@@ -82,6 +84,13 @@ def _engine(service: Settings) -> Finding:
         return Finding("engine", "stand-in", sentence("doctor_engine_devserver"))
     servers = len(service.engine_addresses)
     return Finding("engine", "ok", sentence("doctor_engine_ok", engine=service.engine, servers=str(servers)))
+
+
+def _console() -> Finding:
+    chosen = console_settings.load_settings()
+    if chosen.oidc_issuer and chosen.is_behind_tls:
+        return Finding("console", "ok", sentence("doctor_console_ok"))
+    return Finding("console", "stand-in", sentence("doctor_console_stand_in"))
 
 
 def _secrets(home: Path) -> Finding:

@@ -22,6 +22,7 @@ _MAKERS: Mapping[str, Callable[[], str]] = {
     "haechi_session_secret": _token,
     "haechi_identity_key": _token,
     "haechi_mention_key": _token,
+    "haechi_console_key": _token,
     "haechi_redis_password": _token,
     "haechi_vault_keys": lambda: write_vault_keys([new_vault_key()]),
 }

@@ -16,6 +16,7 @@ class PlatformSettings(BaseSettings):
     gateway_port: int = Field(8080, description="Port the gateway listens on.")
     llm_service_port: int = Field(8081, description="Port llm_service listens on.")
     actions_port: int = Field(8082, description="Port the action server listens on.")
+    console_port: int = Field(8083, description="Port the console listens on.")
     rasa_port: int = Field(5005, description="Port Rasa listens on.")
     redis_port: int = Field(6390, description="Port the embedded Redis server listens on.")
     rasa_python: str = Field("", description="Python 3.10 with Rasa; empty looks for .venv-rasa beside the project.")
@@ -28,6 +29,10 @@ class PlatformSettings(BaseSettings):
     @property
     def gateway_url(self) -> str:
         return f"http://127.0.0.1:{self.gateway_port}"
+
+    @property
+    def console_url(self) -> str:
+        return f"http://127.0.0.1:{self.console_port}"
 
     @property
     def llm_service_url(self) -> str:

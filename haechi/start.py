@@ -19,6 +19,8 @@ from typing import Any
 
 from rich.console import Console
 
+from admin import settings as console_settings
+from admin.logins import FIRST_LOGIN, first_password
 from bot.gateway.client import GatewayAnswer, GatewayError
 from haechi.connection import Platform, is_listening, running_platform
 from haechi.ingest import DocumentFolder, files_of, ingest_folders
@@ -85,6 +87,7 @@ async def start_and_ask(
         console.print(sentence("start_without_rasa"), style="bold yellow", markup=False)
     with console.status(sentence("start_preparing", step="")) as progress:
         prepare(plan, lambda step: progress.update(sentence("start_preparing", step=step)))
+    await _show_first_password(console)
     with running(plan) as supervisor:
         start = Start(supervisor, plan, time.monotonic() + settings.start_timeout_seconds)
         async with running_platform(settings) as found:
@@ -99,6 +102,14 @@ async def start_and_ask(
     return answer
 
 
+async def _show_first_password(console: Console) -> None:
+    """Where nobody can log in to the console yet, one account is made; its password is shown here and kept nowhere."""
+    password = await first_password(console_settings.load_settings())
+    if password is not None:
+        shown = sentence("start_first_password", login=FIRST_LOGIN, password=password)
+        console.print(shown, style="bold", markup=False, highlight=False, soft_wrap=True)
+
+
 async def _first_answer(found: Platform, start: Start, console: Console) -> GatewayAnswer:
     with console.status("gateway, Rasa"):
         await start.wait_until("the gateway", lambda: _is_ready(found.gateway.ready))
@@ -111,6 +122,7 @@ async def _first_answer(found: Platform, start: Start, console: Console) -> Gate
 async def _stay(settings: PlatformSettings, supervisor: subprocess.Popen[bytes], plan: Plan, console: Console) -> None:
     console.print()
     console.print(sentence("start_web_page", url=settings.gateway_url))
+    console.print(sentence("start_console", url=settings.console_url))
     console.print(sentence("start_log", log=plan.log))
     console.print(sentence("start_how_to_stop"))
     while supervisor.poll() is None:
@@ -130,7 +142,7 @@ def plan_start(settings: PlatformSettings) -> Plan:
     home = settings.home.resolve()
     ensure_secrets(home)
     rasa_python = find_rasa_python(settings)
-    processes: tuple[str, ...] = ("redis", "rasa", "actions", "llm_service", "gateway")
+    processes: tuple[str, ...] = ("redis", "rasa", "actions", "llm_service", "gateway", "console")
     if rasa_python is None:
         processes = tuple(name for name in processes if name not in ("rasa", "actions"))
     if settings.workers:
@@ -158,6 +170,8 @@ def _environment(settings: PlatformSettings, home: Path, rasa_python: str | None
         HAECHI_GATEWAY_PORT=str(settings.gateway_port),
         HAECHI_LLM_SERVICE_PORT=str(settings.llm_service_port),
         HAECHI_ACTIONS_PORT=str(settings.actions_port),
+        HAECHI_CONSOLE_PORT=str(settings.console_port),
+        HAECHI_CONSOLE_URL=settings.console_url,
         HAECHI_RASA_PORT=str(settings.rasa_port),
         HAECHI_REDIS_PORT=str(settings.redis_port),
         PATH=f"{Path(sys.executable).parent}:{given.get('PATH', '')}",
@@ -172,7 +186,7 @@ def _environment(settings: PlatformSettings, home: Path, rasa_python: str | None
 def refuse_if_running(settings: PlatformSettings) -> None:
     """Raises `StartFailed` when one of our ports is taken: another platform runs, or another program."""
     ports = (settings.gateway_port, settings.llm_service_port, settings.actions_port, settings.rasa_port)
-    for port in (*ports, settings.redis_port):
+    for port in (*ports, settings.console_port, settings.redis_port):
         if is_listening(port):
             raise StartFailed(
                 f"port {port} of this machine is taken. Is the platform running already (`haechi status`)? "

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings
 from rich.console import Console
 from rich.table import Column, Table
 
+from admin.settings import ConsoleSettings
 from bot.actions import app as actions
 from bot.gateway.settings import GatewaySettings
 from bot.rasa import settings as rasa_settings
@@ -78,6 +79,7 @@ def settings() -> None:
 SETTINGS_CLASSES: dict[str, type[BaseSettings]] = {
     "The machine and the `haechi` command": PlatformSettings,
     "Gateway": GatewaySettings,
+    "Console": ConsoleSettings,
     "llm_service": Settings,
 }
 # Two processes read plain variables: Rasa's interpreter has no pydantic-settings, and the action server needs no more.
