@@ -36,6 +36,9 @@ MAKERS: Final = {
     "llm_service/answering/retest.py _evidence",
     # A question as its row has it, read back through a view whose fields are plain text.
     "llm_service/answering/explaining.py ExplanationDesk.explain",
+    # A probe's prompt: asked when an evaluation records it, from masked sets; registering checks that masking keeps it.
+    "llm_service/adapters/probes.py record",
+    "llm_service/adapters/registry.py probe_from",
     # Answers: pieces of an engine that was given masked text only, joined, cut into sentences, read back from the log.
     "llm_service/answering/runner.py outcome_so_far",
     "llm_service/answering/runner.py _row",

@@ -7,12 +7,12 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from llm_service.api import datasets, review, training
+from llm_service.api import adapters, datasets, review, training
 from llm_service.api.acting import PERMITTED, ROLES, Requires
 from llm_service.learning_client import PERSON_HEADER, ROLES_HEADER
 
 TOKEN = "test-service-token-of-more-than-32-characters"
-ROUTERS = (review.router, datasets.router, training.router)
+ROUTERS = (review.router, datasets.router, training.router, adapters.router)
 # Who may do what, written down a second time on purpose: a changed right is a decision, not a slip.
 RIGHTS = {
     ("GET", "/v1/review/items"): "reviewer approver trainer admin auditor",
@@ -34,6 +34,16 @@ RIGHTS = {
     ("GET", "/v1/training/runs/{run_id}/points"): "reviewer approver trainer admin auditor",
     ("GET", "/v1/training/runs/{run_id}/log"): "reviewer approver trainer admin auditor",
     ("POST", "/v1/training/runs/{run_id}/cancel"): "trainer admin",
+    ("GET", "/v1/adapters"): "reviewer approver trainer admin auditor",
+    ("GET", "/v1/adapters/status"): "reviewer approver trainer admin auditor",
+    ("GET", "/v1/adapters/{name}"): "reviewer approver trainer admin auditor",
+    ("POST", "/v1/adapters"): "trainer",
+    ("POST", "/v1/adapters/{name}/propose"): "reviewer approver trainer",
+    ("POST", "/v1/adapters/{name}/approve"): "approver",
+    ("POST", "/v1/adapters/{name}/promote"): "approver admin",
+    ("POST", "/v1/adapters/{name}/reject"): "approver",
+    ("POST", "/v1/adapters/canary-share"): "approver admin",
+    ("POST", "/v1/adapters/rollback"): "trainer approver admin",
 }
 BODIES = {
     "/v1/review/next": {},
@@ -44,6 +54,12 @@ BODIES = {
     "/v1/review/drafts": {
         "drafts": [{"kind": "curated", "question": "가나", "answer": "다라", "group": "g", "licence": "bank"}]
     },
+    "/v1/adapters": dict.fromkeys(
+        ("directory", "family", "base_model", "base_revision", "dataset_version", "training_run_id", "trained_by"), "x"
+    ),
+    "/v1/adapters/{name}/approve": {"proposal_id": "0" * 32},
+    "/v1/adapters/{name}/reject": {"reason": "worse"},
+    "/v1/adapters/canary-share": {"share": 0.5},
     "/v1/training/runs": {"dataset": "none", "recipe": "none", "base": "none"},
 }
 
