@@ -1,8 +1,8 @@
 """The work of the small jobs: what llm_service owns (purge, retests) is asked of it over HTTP."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from llm_service.client import LlmServiceClient, ServiceError
 from llm_service.errors import Unavailable
@@ -19,11 +19,6 @@ def purge(settings: Settings) -> None:
 def retest_document(settings: Settings, document_id: int) -> None:
     """Have llm_service ask approved questions again under a new edition. Raises `Unavailable`."""
     _ask(settings, lambda service: service.retest_document(document_id))
-
-
-def evaluate_adapter(settings: Settings, adapter: str | None) -> Mapping[str, Any]:
-    """The report on a served adapter, or on the base. Raises `Unavailable` (evaluation_unavailable)."""
-    raise Unavailable("evaluation_unavailable", f"no evaluation of served adapters is set up ({adapter or 'base'})")
 
 
 def _ask(settings: Settings, ask: Callable[[LlmServiceClient], Awaitable[Returned]]) -> Returned:

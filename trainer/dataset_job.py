@@ -19,7 +19,7 @@ from trainer.dataset import FindPersonalData, Sources, build, evaluation_questio
 
 def build_dataset(transactions: Transactions, settings: Settings, version_id: str) -> str:
     """Build and freeze a requested dataset; one that cannot be built is marked failed. Returns its name."""
-    sources = Sources(personal_data_finder(_masker()), evaluation_questions(settings.learning_root / "evaluation"))
+    sources = Sources(personal_data_finder(masker()), evaluation_questions(settings.learning_root / "evaluation"))
     try:
         return build(transactions, DatasetFiles(settings.datasets_directory), version_id, sources)
     except HaechiError as error:
@@ -28,19 +28,20 @@ def build_dataset(transactions: Transactions, settings: Settings, version_id: st
         raise
 
 
-def personal_data_finder(masker: Masker) -> FindPersonalData:
+def personal_data_finder(finder: Masker) -> FindPersonalData:
     """Counts the values of persons in a text by type, piece by piece where it is long; placeholders are none."""
 
     def find(text: str) -> Mapping[str, int]:
         step = MAX_MASK_CHARACTERS // 2
         pieces = [text[at : at + MAX_MASK_CHARACTERS] for at in range(0, max(1, len(text) - step), step)]
-        return Counter(entity.type for piece in pieces for entity in masker.detect_in_reply(RawText(piece)))
+        return Counter(entity.type for piece in pieces for entity in finder.detect_in_reply(RawText(piece)))
 
     return find
 
 
 @cache
-def _masker() -> Masker:
-    masker = build_masker()
-    masker.warm_up()
-    return masker
+def masker() -> Masker:
+    """The masker of this process, warmed up."""
+    built = build_masker()
+    built.warm_up()
+    return built

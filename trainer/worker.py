@@ -175,9 +175,12 @@ def _train(context: Context, job: JobRequest, keep: Callable[[], None]) -> None:
 
 def _evaluate(context: Context, job: JobRequest, keep: Callable[[], None]) -> None:
     evaluation = context.transactions.run_blocking(partial(training.evaluation, evaluation_id=job.subject_id))
+    # PyTorch is loaded by a worker that evaluates, and by no other.
+    from trainer.examination import evaluate_served  # noqa: PLC0415
+
     report, error_code = None, None
     try:
-        report = chores.evaluate_adapter(context.settings, evaluation.adapter)
+        report = evaluate_served(context.settings, evaluation.adapter)
     except HaechiError as error:
         error_code = error.code
     keep()

@@ -17,12 +17,14 @@ import httpx
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
-from llm_service.client import CONVERSATION_HEADER
+from llm_service.client import CONVERSATION_HEADER, LlmServiceClient
+from llm_service.learning_client import PERSON_HEADER, ROLES_HEADER, LearningClient, NewDraft
 from tests.privacy.canaries import Canary
 from tests.privacy.search import Place
 from tests.privacy.stack import Stack
 
 REQUEST_SECONDS: Final = 90.0
+REVIEWERS: Final = ("reviewer", "approver", "trainer")
 DETERMINISTIC: Final = (
     "카드를 잃어버렸어요. {}",
     "상담원 연결해 주세요. {}",
@@ -179,6 +181,40 @@ class Doors:
         async with httpx.AsyncClient(timeout=REQUEST_SECONDS, trust_env=False) as http:
             replied = await http.post(url, data=dict(form), files={"file": ("upload", content)}, headers=own)
         self._note(door, replied)
+
+    # --- what is learnt
+
+    async def learn(self) -> None:
+        """Reviewers type canaries, drafts hold them, two people approve everything, and a dataset is frozen."""
+        service = LlmServiceClient(self.stack.settings.llm_service_url, self.stack.token)
+        try:
+            reviewer, first, second = (LearningClient(service, name, REVIEWERS) for name in ("a", "b", "c"))
+            drafts = [NewDraft("curated", one.text, f"안내: {one.text}", "file:1", "bank") for one in self.canaries]
+            await reviewer.add_drafts(
+                [draft for one, draft in zip(self.canaries, drafts, strict=True) if one.is_certain]
+            )
+            certain = cycle(one.text for one in self.canaries if one.is_certain)
+            for item in await first.review_items(limit=200):
+                version = item.version
+                if item.kind == "correction":
+                    typed = next(certain)
+                    version = (await reviewer.propose(item.id, version, typed, f"답변 {typed}", "wrong")).version
+                    self.tried["review proposed"] += 1
+                version = (await first.approve(item.id, version, "wrong")).version
+                await second.approve(item.id, version)
+                self.tried["review approved"] += 1
+            for canary in self.canaries:
+                value = canary.typed
+                own = {PERSON_HEADER: _visible(value) or "a", ROLES_HEADER: _visible(value) or "a"}
+                for path in (f"/v1/review/items/{value}", f"/v1/datasets/{value}", f"/v1/training/runs/{value}"):
+                    await self.llm_service("learning, unknown", "GET", path, headers=own)
+                await self.llm_service(
+                    "learning, wrong fields", "POST", "/v1/review/drafts", {value: value}, headers=own
+                )
+        finally:
+            await service.close()
+        done = self.stack.haechi("dataset", "build", "--general-share", "0", "--heldout-share", "0", "--json")
+        self.tried[f"haechi dataset build {done.returncode}"] += 1
 
     # --- commands
 

@@ -96,6 +96,8 @@ async def _drive(doors: Doors, stack: Stack) -> list[Place]:
     await doors.send_nonsense_behind_the_gateway()
     await doors.hand_in_documents()
     doors.run_commands()
+    await doors.learn()
+    assert _is_learnt(stack), "no dataset was frozen, so the search proves nothing about one"
     outside = [path for path in stack.open_files() if stack.directory not in path.parents]
     assert outside == [], "a process writes where the search does not look"
     assert set(stack.core_limits().values()) == {"0"}
@@ -166,6 +168,10 @@ async def _ingest_samples(stack: Stack) -> None:
 def _places(stack: Stack) -> Iterator[Place]:
     yield from files_below(stack.directory, "files", LOG_FOLDERS)
     yield from redis_places(stack.redis_url)
+
+
+def _is_learnt(stack: Stack) -> bool:
+    return any("<PHONE_1>" in rows.read_text(encoding="utf-8") for rows in stack.home.rglob("datasets/*/train.jsonl"))
 
 
 def _answers_were_stored(stack: Stack) -> bool:
