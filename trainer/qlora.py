@@ -23,6 +23,7 @@ from peft import LoraConfig
 from transformers import (
     EarlyStoppingCallback,
     PreTrainedTokenizerBase,
+    PrinterCallback,
     TrainerCallback,
     TrainerControl,
     TrainerState,
@@ -99,7 +100,7 @@ def train(
             rows = _rows(recipe, tokenizer, dataset_dir / TRAIN_FILE, reporter)
             heldout = _heldout(recipe, tokenizer, dataset_dir / HELDOUT_FILE, reporter)
             model = load_base(base_dir, recipe.quantisation)
-            trainer = _trainer(recipe, model, tokenizer, rows, heldout, run_dir, trackers)
+            trainer = build_trainer(recipe, model, tokenizer, rows, heldout, run_dir, trackers)
             watch = _Watch(reporter, should_stop)
             trainer.add_callback(watch)
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
@@ -184,7 +185,7 @@ def _heldout(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, path: Path, rep
     return encoded if encoded.rows else None
 
 
-def _trainer(
+def build_trainer(
     recipe: Recipe,
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
@@ -192,13 +193,14 @@ def _trainer(
     heldout: EncodedRows | None,
     run_dir: Path,
     trackers: tuple[Tracker, ...],
-) -> "_AdapterTrainer":
+) -> "AdapterTrainer":
+    """TRL's trainer for a recipe on a loaded base, with early stopping and marked checkpoints; not yet started."""
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(run_dir / "tensorboard")
     early = recipe.early_stopping if heldout else None
     stopping: list[TrainerCallback] = (
         [EarlyStoppingCallback(early.patience, early.least_improvement), _MarkWhole()] if early else [_MarkWhole()]
     )
-    trainer = _AdapterTrainer(
+    trainer = AdapterTrainer(
         model=model,
         args=sft_config(recipe, run_dir, has_heldout=heldout is not None, trackers=trackers),
         train_dataset=_dataset(rows),
@@ -207,6 +209,8 @@ def _trainer(
         peft_config=lora_config(recipe),
         callbacks=stopping,
     )
+    # It prints what the reporter is told.
+    trainer.remove_callback(PrinterCallback)
     trainer.cast_adapter()
     return trainer
 
@@ -268,7 +272,7 @@ def sft_config(recipe: Recipe, run_dir: Path, *, has_heldout: bool, trackers: tu
     )
 
 
-class _AdapterTrainer(SFTTrainer):
+class AdapterTrainer(SFTTrainer):
     """TRL's trainer with one change: the adapter is float32, before and after a resume alike.
 
     TRL casts it to bfloat16 when it is built and reads it back as float32 from a checkpoint, so that a resumed run
@@ -356,7 +360,7 @@ class _Watch(TrainerCallback):
         return bool(decision.item())
 
 
-def _save_adapter(trainer: _AdapterTrainer, base_dir: Path, run_dir: Path) -> Path:
+def _save_adapter(trainer: AdapterTrainer, base_dir: Path, run_dir: Path) -> Path:
     """The adapter in bfloat16, as servers run it: what is evaluated is what is published. There whole or not at all."""
     adapter_dir = run_dir / ADAPTER_FOLDER
     if _is_first():
