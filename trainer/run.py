@@ -219,10 +219,9 @@ def _environment() -> dict[str, str]:
     """Ours without a network, one thread unless the operator said otherwise, and this platform importable."""
     ours = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))
-    quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-    threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    quiet = {
         "TOKENIZERS_PARALLELISM": "false",
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
     }
-    return {**os.environ, **_OFFLINE, **quiet, **threads, "PYTHONPATH": path}
+    return {**os.environ, **_OFFLINE, **quiet, "PYTHONPATH": path}
