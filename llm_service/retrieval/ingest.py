@@ -358,8 +358,11 @@ def _has_unread_scans(stored: StoredDocument) -> bool:
 
 
 def _orders(title: str, drafts: Sequence[PassageDraft]) -> dict[str, list[str]]:
-    """Families of orders by the passage's position; the title's stand with the first passage."""
-    texts = [f"{draft.header}\n\n{draft.text}" for draft in drafts]
+    """Families of orders by the passage's position; the title's stand with the first passage.
+
+    Headings stand on lines of their own, as headings: "Instruction:" is an order there and a word elsewhere.
+    """
+    texts = ["".join(f"## {name}\n" for name in draft.heading_path) + f"\n{draft.text}" for draft in drafts]
     texts[0] = f"{title}\n\n{texts[0]}"
     return {str(position): list(codes) for position, codes in flagged(texts).items()}
 

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import yaml
 
-INJECTION_RULES_VERSION: Final = 1
+INJECTION_RULES_VERSION: Final = 2
 """Raised whenever patterns change what is found, so that documents are looked at again when they are ingested."""
 
 ENCODED: Final = "encoded"
