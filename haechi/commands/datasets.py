@@ -12,6 +12,7 @@ from haechi.commands.review import AsJson, Person, call
 from llm_service.learning_client import DatasetView
 from llm_service.settings import load_settings
 from trainer.curated import read_curated
+from trainer.drafting import DraftKind, draft
 from trainer.worker import do_here
 
 Name = Annotated[str, typer.Argument(help="Name of a version, such as bank-qa-v3. / 데이터셋 이름")]
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     group.command("show")(show)
     group.command("diff")(diff)
     group.command("import")(import_file)
+    group.command("draft")(draft_exercises)
     app.add_typer(group, name="dataset")
 
 
@@ -103,6 +105,20 @@ def import_file(
         typer.echo(f"  {row.number}: {row.reason}")
     for reason, count in Counter(row.reason for row in read.bad_rows).items():
         typer.echo(f"제외 / left out {count}: {reason}")
+
+
+def draft_exercises(
+    kind: Annotated[DraftKind, typer.Argument(help="What to make out of the documents. / 만들 예문의 종류")],
+    limit: Annotated[int, typer.Option(min=1, help="How many at most. / 최대 개수")] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of every choice. / 난수 씨앗")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """문서로 연습 예문을 만들어 검토 목록에 올립니다. Draft exercises from the documents into the review queue."""
+    drafted = draft(load_settings(), kind, limit, seed)
+    if as_json:
+        typer.echo(json.dumps(asdict(drafted)))
+        return
+    typer.echo(f"만듦 / built {drafted.built}, 추가 / added {drafted.added}")
 
 
 def _print(version: DatasetView, *, as_json: bool) -> None:
