@@ -72,6 +72,8 @@ source.addEventListener("progress", (event) => {
   told("percent", `${Math.round(found.progress * 100)}%`);
   told("step", found.total_steps ? `${found.step} / ${found.total_steps}` : `${found.step}`);
   told("log", found.lines.join("\n"));
+  const log = document.getElementById("log");
+  if (log) log.scrollTop = log.scrollHeight;
 });
 source.addEventListener("over", () => {
   source.close();

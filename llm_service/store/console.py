@@ -396,6 +396,11 @@ def names_of(session: Session) -> dict[str, str]:
     return {row[0]: row[1] for row in session.execute(select(ConsoleAccount.id, ConsoleAccount.display_name))}
 
 
+def note(session: Session, actor: str, action: str, kind: str, subject: str, details: dict[str, Any]) -> None:
+    """Keep in the audit whose doing something was that another service has done and recorded under its own name."""
+    audit.record(session, actor, action, kind, subject, details)
+
+
 def never_used_since(found: ConsoleAccount, since: datetime) -> bool:
     """Whether nobody logged in to an account after a time, for the review of who has access."""
     return found.last_login_at is None or found.last_login_at < since
