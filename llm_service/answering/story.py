@@ -327,6 +327,7 @@ class _Told:
         self.measured.append(measured)
         self._milliseconds["queue"] = round(measured.queue_seconds * MS_PER_SECOND, 3)
         self._milliseconds["engine_first_token"] = round(measured.first_token_seconds * MS_PER_SECOND, 3)
+        self._milliseconds["engine_total"] = round(measured.total_seconds * MS_PER_SECOND, 3)
 
     @property
     def is_borne_out(self) -> bool:

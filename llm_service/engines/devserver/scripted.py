@@ -1,6 +1,6 @@
 """Writes without a model, by a fixed clock: so many tokens a second for every order, however many there are.
 
-For measuring what stands in front of an engine. It repeats the first passage of the prompt with its citation, so that
+For measuring what stands in front of an engine. It repeats the first passage of the prompt with citations, so that
 the check of answers has real work, and says the adapter's name first, so that a mix-up of adapters is seen.
 """
 
@@ -12,8 +12,9 @@ from typing import Final
 from llm_service.engines.devserver.orders import Ending, Load, Order, Piece
 from llm_service.errors import Conflict, NotFound, Unavailable
 
-# A line of foreign text in a rendered prompt, as `llm_service.answering.prompt` marks it.
-_PASSAGE_LINE: Final = re.compile(r"^▏ (.+)$", re.MULTILINE)
+# The first lines of foreign text in a rendered prompt, as `llm_service.answering.prompt` marks them.
+_PASSAGE: Final = re.compile(r"(?:^▏ .+\n?)+", re.MULTILINE)
+_WORD: Final = re.compile(r"\s*\S+")
 _WITHOUT_PASSAGE: Final = "문서에서 찾지 못했습니다."
 _LONGEST_SEQUENCE: Final = 32_768
 
@@ -82,7 +83,6 @@ class ScriptedWriter:
 
 
 def _script(prompt: str, adapter: str | None) -> list[str]:
-    line = _PASSAGE_LINE.search(prompt)
-    said = f"{line[1]} [1]" if line else _WITHOUT_PASSAGE
-    words = [*([f"({adapter})"] if adapter else []), *said.split()]
-    return [words[0], *(f" {word}" for word in words[1:])]
+    passage = _PASSAGE.search(prompt)
+    lines = [f"{line.removeprefix('▏ ')} [1]" for line in passage[0].splitlines()] if passage else [_WITHOUT_PASSAGE]
+    return _WORD.findall("\n".join([f"({adapter}) {lines[0]}" if adapter else lines[0], *lines[1:]]))
