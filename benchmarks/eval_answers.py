@@ -129,6 +129,8 @@ def _corpora(statutes_folder: Path) -> Iterator[Corpus]:
         None,
         {
             "own": _questions(TESTS / "sample_questions.jsonl"),
+            "own, second": _questions(TESTS / "sample_questions_second.jsonl"),
+            "near misses": _questions(TESTS / "near_misses_samples.jsonl"),
             "not in any document": _questions(TESTS / "unanswerable_questions.jsonl"),
         },
     )
@@ -140,6 +142,8 @@ def _corpora(statutes_folder: Path) -> Iterator[Corpus]:
             {
                 "dev": _questions(statutes_folder / "questions.dev.jsonl"),
                 "own": _questions(TESTS / "statute_questions.jsonl"),
+                "own, second": _questions(TESTS / "statute_questions_second.jsonl"),
+                "near misses": _questions(TESTS / "near_misses_statutes.jsonl"),
                 "unanswerable, dev": _questions(statutes_folder / "unanswerable.dev.jsonl"),
                 "not in any document": _questions(TESTS / "unanswerable_questions.jsonl"),
             },

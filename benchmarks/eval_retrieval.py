@@ -88,8 +88,10 @@ def main() -> None:
             {
                 "development questions": questions(arguments.statutes / "questions.dev.jsonl"),
                 "questions of this repository": questions(data / "statute_questions.jsonl"),
+                "questions of this repository, second": questions(data / "statute_questions_second.jsonl"),
                 "without an answer, development": questions(arguments.statutes / "unanswerable.dev.jsonl"),
                 "without an answer, this repository": questions(data / "unanswerable_questions.jsonl"),
+                "without an answer, near misses": questions(data / "near_misses_statutes.jsonl"),
             },
             lexical,
             Path(scratch) / "statutes",
@@ -101,7 +103,9 @@ def main() -> None:
             documents(Path("samples"), ("public", "staff")),
             {
                 "questions of this repository": [question for question in sample if question.gold],
+                "questions of this repository, second": questions(data / "sample_questions_second.jsonl"),
                 "without an answer": [question for question in sample if not question.gold],
+                "without an answer, near misses": questions(data / "near_misses_samples.jsonl"),
             },
             lexical,
             Path(scratch) / "samples",
