@@ -136,8 +136,8 @@ def main() -> int:
         folder = told.folder or Path(temporary)
         save_random_base(folder, tiny=told.tiny)
         ceiling = matmul_tflops(256 if told.tiny else MATMUL_SIZE)
-        cases = [_tiny(case) for case in (PAPER, *MAIN_CASES[1:4])] if told.tiny else _chosen(told)
-        _print_all(cases, folder, told, ceiling)
+        cases = [_tiny(case) for case in MAIN_CASES[:4]] if told.tiny else _chosen(told)
+        _print_all(cases[: told.cases], folder, told, ceiling)
     return 0
 
 
@@ -379,6 +379,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="a small model on a CPU: shows that the path runs")
     parser.add_argument("--grid", action="store_true", help="all 32 combinations instead of the main cases")
+    parser.add_argument("--cases", type=int, help="only the first so many")
     parser.add_argument("--folder", type=Path, help="where the random base is kept (14 GB)")
     parser.add_argument("--out", type=Path, help="write the figures there as JSON")
     parser.add_argument("--warm", type=int, default=10, help="steps before the clock runs")
