@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from tests.ports import free_port
 
-START_SECONDS = 60
+START_SECONDS = 180
 STOP_SECONDS = 30
 TINY_BASES = Path(".setup") / "tiny-base"
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from llm_service.adapters.fleet import Fleet, Lack
 from llm_service.adapters.routing import AdapterRouter
-from llm_service.errors import Conflict, Unavailable
+from llm_service.errors import Conflict
 from llm_service.logs import get_logger
 from llm_service.store import adapter_rollout
 from llm_service.store.adapter_rollout import Lock, Target
@@ -60,10 +60,10 @@ class Promotions:
     async def start(self, adapter: str, target: Target, share: float | None, person: str) -> str:
         """Begin to promote an approved version; returns the promotion's id, also of one that runs already.
 
-        Raises `Unavailable` (no_model_servers) and what `adapter_rollout.start_promotion` raises.
+        Raises `Conflict` (no_model_servers) and what `adapter_rollout.start_promotion` raises.
         """
         if self._fleet.is_empty:
-            raise Unavailable("no_model_servers", "no model server is configured; set HAECHI_ENGINE_URLS")
+            raise Conflict("no_model_servers", "no model server is configured; set HAECHI_ENGINE_URLS")
         begin = partial(_start, adapter=adapter, target=target, share=share, person=person)
         return await self._transactions.run(begin)
 
