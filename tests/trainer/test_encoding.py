@@ -110,5 +110,5 @@ def test_a_row_that_cannot_be_learnt_from_is_refused_by_number_without_its_text(
 
 
 def test_a_dataset_without_rows_to_learn_from_is_not_found(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="train.jsonl"):
+    with pytest.raises(NotFound, match=r"train\.jsonl"):
         read_rows(tmp_path / "train.jsonl")
