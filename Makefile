@@ -30,13 +30,15 @@ lock: ## pin every dependency again, with hashes (needs uv)
 	@bin/lock
 
 ## Measure
-.PHONY: bench-answer bench-hold-back bench-route bench-vault eval-retrieval eval-answers eval-attacks eval-pii
+.PHONY: bench-answer bench-hold-back bench-route bench-serving bench-vault eval-retrieval eval-answers eval-attacks eval-pii
 bench-answer: setup ## p50 and p95 of every stage at 1, 8 and 32 conversations, against a running platform
 	@$(PYTHON) -m benchmarks.answer_load
 bench-hold-back: setup ## how much later a sentence is shown because it is checked first
 	@$(PYTHON) -m benchmarks.hold_back
 bench-route: setup ## intents: macro-F1, cross-validation, speed, memory
 	@$(PYTHON) -m benchmarks.route
+bench-serving: setup ## 200 answers streaming at once: what gateway and llm_service add, memory, CPU a turn
+	@$(PYTHON) -m benchmarks.serving
 bench-vault: setup ## round trips through the vault: exactness, milliseconds, values left in files
 	@$(PYTHON) -m benchmarks.vault
 eval-retrieval: setup ## hit@1, hit@5, MRR and speed of retrieval beside its baselines
