@@ -214,6 +214,6 @@ def _check(claims: CodeIDToken) -> None:
 
 
 async def _json(client: AsyncOAuth2Client, url: str) -> dict[str, Any]:
-    response = await client.get(url, withhold_token=True)
+    response = await client.request("GET", url, withhold_token=True)
     response.raise_for_status()
     return dict(response.json())

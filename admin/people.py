@@ -4,7 +4,8 @@ from typing import Final
 
 from admin.logins import Person
 from admin.parts import Parts
-from llm_service.learning_client import LearningClient
+from llm_service.adapter_client import AdapterClient
+from llm_service.learning_client import PERSON_HEADER, ROLES_HEADER, LearningClient
 from llm_service.store import console
 from llm_service.store.identities import Identities
 
@@ -15,6 +16,12 @@ CHANNEL: Final = "console"
 def learning_of(parts: Parts, person: Person) -> LearningClient:
     """The calls of review, datasets and training, made as this person."""
     return LearningClient(parts.llm_service, person.account_id, sorted(person.roles))
+
+
+def adapters_of(parts: Parts, person: Person) -> AdapterClient:
+    """The calls of adapters, made as this person."""
+    headers = {PERSON_HEADER: person.account_id, ROLES_HEADER: ",".join(sorted(person.roles))}
+    return AdapterClient(parts.llm_service, headers)
 
 
 def key_of(parts: Parts, account_id: str) -> str:

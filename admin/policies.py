@@ -15,6 +15,7 @@ EVERYBODY: Final = frozenset(ROLES)
 _READERS_OF_REVIEWS: Final = frozenset({"reviewer", "approver", "trainer", "admin", "auditor"})
 _REVIEWERS: Final = frozenset({"reviewer", "approver"})
 _READERS_OF_TRAINING: Final = frozenset({"trainer", "approver", "admin", "auditor"})
+_READERS_OF_ADAPTERS: Final = frozenset({"reviewer", "approver", "trainer", "admin", "auditor"})
 _READERS_OF_DOCUMENTS: Final = frozenset({"reviewer", "approver", "admin", "auditor"})
 
 OPEN_ROUTES: Final = frozenset(
@@ -69,6 +70,14 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "run_events": _READERS_OF_TRAINING,
     "request_run": frozenset({"trainer"}),
     "cancel_run": frozenset({"trainer", "admin"}),
+    # Adapters: trainers propose, approvers approve and promote, admins too may take one out.
+    "adapters": _READERS_OF_ADAPTERS,
+    "adapter": _READERS_OF_ADAPTERS,
+    "propose_adapter": frozenset({"trainer"}),
+    "approve_adapter": frozenset({"approver"}),
+    "promote_adapter": frozenset({"approver"}),
+    "set_canary_share": frozenset({"approver"}),
+    "roll_back_adapter": frozenset({"trainer", "approver", "admin"}),
     # Audit.
     "audit": frozenset({"auditor", "admin"}),
     "verify_audit": frozenset({"auditor", "admin"}),

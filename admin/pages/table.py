@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from admin.pages import (
     accounts,
+    adapters,
     audit,
     conversations,
     dashboard,
@@ -27,6 +28,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     documents.router,
     datasets.router,
     runs.router,
+    adapters.router,
     audit.router,
     accounts.router,
     tokens.router,

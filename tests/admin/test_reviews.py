@@ -1,0 +1,98 @@
+"""Reviewing over the console: four eyes, one conflict, words shown as words."""
+
+import asyncio
+
+import httpx
+
+from tests.admin.platform import XSS, Platform, corrected, hostile
+
+
+def decide(client: httpx.Client, login: str, item_id: str, decision: str, **form: str) -> httpx.Response:
+    return client.post(f"/reviews/{item_id}/{decision}", data={"csrf": f"csrf-of-{login}", **form})
+
+
+def test_a_correction_is_approved_by_two_people_who_did_not_make_it(platform: Platform) -> None:
+    item_id = corrected(platform)
+    with platform.logged_in("approver") as first, platform.logged_in("approver2") as second:
+        shown = first.get(f"/reviews/{item_id}").text
+        assert "<del>3천만원까지</del><ins>5천만원까지</ins>" in shown
+        assert "첫 번째 승인" in shown
+        assert decide(first, "approver", item_id, "approve", version="2").status_code == 303
+        again = decide(first, "approver", item_id, "approve", version="3")
+        assert (again.status_code, "approved_by_you_already" in again.text) == (403, True)
+        assert "다른 사람이 승인합니다" in first.get(f"/reviews/{item_id}").text
+        assert decide(second, "approver2", item_id, "approve", version="3").status_code == 303
+    assert platform.item(item_id).state == "approved"
+
+
+def test_nobody_approves_what_they_proposed(platform: Platform) -> None:
+    (item_id,) = platform.add_items(1, "본인 제안")
+    with platform.logged_in("approver") as client:
+        form = {"version": "1", "question": "질문", "answer": "고친 답", "rubric": "wrong"}
+        assert decide(client, "approver", item_id, "propose", **form).status_code == 303
+        refused = decide(client, "approver", item_id, "approve", version="2")
+    assert (refused.status_code, "own_proposal" in refused.text) == (403, True)
+
+
+async def test_of_two_approvals_at_the_same_moment_one_is_a_conflict(platform: Platform) -> None:
+    item_id = corrected(platform)
+    tokens = {login: platform.token_of(login) for login in ("approver", "approver2")}
+
+    async def approve(login: str) -> int:
+        async with httpx.AsyncClient(
+            base_url=platform.url,
+            cookies={platform.settings.cookie_name: tokens[login]},
+            headers={"Sec-Fetch-Site": "same-origin"},
+            trust_env=False,
+            timeout=60,
+        ) as client:
+            form = {"csrf": f"csrf-of-{login}", "version": "2"}
+            return (await client.post(f"/reviews/{item_id}/approve", data=form)).status_code
+
+    statuses = await asyncio.gather(approve("approver"), approve("approver2"))
+    assert sorted(statuses) == [303, 409]
+
+
+def test_two_reviewers_never_get_the_same_item(platform: Platform) -> None:
+    platform.add_items(4, "둘이서")
+    with platform.logged_in("reviewer") as one, platform.logged_in("approver") as other:
+        places = [
+            client.post("/reviews/next", data={"csrf": f"csrf-of-{login}"}).headers["location"].partition("?")[0]
+            for client, login in ((one, "reviewer"), (other, "approver"))
+        ]
+    assert len(set(places)) == 2
+
+
+def test_what_people_wrote_is_shown_as_text_wherever_it_is_shown(platform: Platform) -> None:
+    item_id = hostile(platform)
+    with platform.logged_in("approver") as client:
+        client.post("/views", data={"csrf": "csrf-of-approver", "name": XSS[:64], "query": "state=proposed"})
+        pages = [client.get(path).text for path in (f"/reviews/{item_id}", "/reviews?state=proposed")]
+    for page in pages:
+        assert "<img src=x" not in page
+        assert "<script>alert" not in page
+        assert "49" not in page.partition("{{ 7 * 7 }}")[0][-3:]
+        assert "&lt;img src=x onerror=alert(1)&gt;" in page
+
+
+def test_every_page_forbids_scripts_that_do_not_carry_its_own_nonce(platform: Platform) -> None:
+    with platform.logged_in("approver") as client:
+        policies = [client.get("/reviews").headers["content-security-policy"] for _ in range(2)]
+    assert policies[0] != policies[1]
+    for part in ("default-src 'none'", "'strict-dynamic'", "require-trusted-types-for 'script'", "trusted-types htmx"):
+        assert part in policies[0]
+    assert "unsafe" not in policies[0]
+
+
+def test_a_body_over_the_limit_is_refused_unread(platform: Platform) -> None:
+    with platform.logged_in("reviewer") as client:
+        response = client.post("/reviews/next", content=b"x" * (platform.settings.console_maximum_body_bytes + 1))
+    assert response.status_code == 413
+
+
+def test_a_page_that_is_not_there_says_what_to_do(platform: Platform) -> None:
+    with platform.logged_in("reviewer") as client:
+        missing = client.get("/nowhere")
+        unknown = client.get(f"/reviews/{'0' * 32}")
+    assert (missing.status_code, "메뉴에서 다시 찾아" in missing.text) == (404, True)
+    assert (unknown.status_code, "review_item_not_found" in unknown.text) == (404, True)
