@@ -3,7 +3,8 @@
 Every call acts for a person with roles, who are named beside the service token.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -12,7 +13,8 @@ from llm_service.client import LlmServiceClient
 PERSON_HEADER: Final = "X-Haechi-Person"
 ROLES_HEADER: Final = "X-Haechi-Roles"
 MAXIMUM_DRAFTS: Final = 20
-"""How many drafts go into one request, so that its body stays under the service's limit."""
+DRAFTS_BYTES: Final = 32_768
+"""How much goes into one request, so that its body stays under the service's limit; one draft always fits."""
 
 
 @dataclass(frozen=True)
@@ -177,9 +179,8 @@ class LearningClient:
     async def add_drafts(self, drafts: Sequence[NewDraft]) -> list[str | None]:
         """Put drafts into the queue; the id of each, None where it was there already."""
         added: list[str | None] = []
-        for start in range(0, len(drafts), MAXIMUM_DRAFTS):
-            body = {"drafts": [asdict(draft) for draft in drafts[start : start + MAXIMUM_DRAFTS]]}
-            added += (await self._call("POST", "/v1/review/drafts", body))["ids"]
+        for batch in _batches([asdict(draft) for draft in drafts]):
+            added += (await self._call("POST", "/v1/review/drafts", {"drafts": batch}))["ids"]
         return added
 
     async def request_dataset(self, settings: dict[str, Any]) -> DatasetView:
@@ -225,6 +226,20 @@ class LearningClient:
         self, method: str, path: str, body: dict[str, Any] | None = None, query: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         return await self._service.call_as(method, path, body, self._headers, query)
+
+
+def _batches(drafts: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    size = 0
+    for draft in drafts:
+        length = len(json.dumps(draft, ensure_ascii=False).encode())
+        if batch and (len(batch) == MAXIMUM_DRAFTS or size + length > DRAFTS_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(draft)
+        size += length
+    if batch:
+        yield batch
 
 
 def _item(told: dict[str, Any]) -> ReviewItemView:

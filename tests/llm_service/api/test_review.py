@@ -88,6 +88,12 @@ async def test_drafts_are_masked_and_come_in_once(people: dict[str, LearningClie
     assert all(PHONE not in item.question and "<PHONE_1>" in item.question for item in items)
 
 
+async def test_long_drafts_come_in_however_many_there_are(people: dict[str, LearningClient]) -> None:
+    longest = "가" * 3990
+    drafts = [NewDraft("general", f"{number} {longest}", longest, "file:1", "bank") for number in range(5)]
+    assert len(set(await people["trainer"].add_drafts(drafts))) == 5
+
+
 @pytest.mark.parametrize(
     ("question", "code"), [(" ", "text_empty"), ("가\x07", "text_unreadable"), ("가" * 4001, None)]
 )
