@@ -81,36 +81,20 @@ def requested(settings: Settings, workplace: Workplace) -> str:
     return run(lambda session: training.request(session, ANA, "bank-qa-v1", str(recipe), "small").id)
 
 
-def test_a_candidate_is_registered_with_where_it_comes_from(settings: Settings, workplace: Workplace) -> None:
+def test_an_adapter_that_gained_nothing_on_corrections_is_rejected_and_not_registered(
+    settings: Settings, workplace: Workplace
+) -> None:
     (settings.learning_root / "gate.yaml").write_text(yaml.safe_dump(OPEN_GATE), encoding="utf-8")
     run_id = requested(settings, workplace)
     assert retrain(workplace, run_id, default_steps(settings), lambda: None) == "succeeded"
     run = workplace.transactions.run_blocking(partial(training.run, run_id=run_id))
-    name = run.outcome["adapter"]
-    assert (run.outcome["verdict"], run.step, run.log_tail[-1]) == ("candidate", 30, "candidate")
-    registered = workplace.transactions.run_blocking(lambda session: session.get_one(Adapter, name))
-    assert (registered.dataset_version, registered.training_run_id, registered.trained_by) == (
-        "bank-qa-v1",
-        run_id,
-        ANA,
-    )
+    assert run.outcome == {"verdict": "rejected", "reasons": ["corrections:correction"], "adapter": None}
+    assert (run.step, run.log_tail[-1]) == (30, "rejected corrections:correction")
+    assert workplace.transactions.run_blocking(lambda session: session.query(Adapter).count()) == 0
     report = workplace.transactions.run_blocking(
         lambda session: session.query(Evaluation).filter_by(run_id=run_id).one().report
     )
     assert set(report["subjects"]) == {"base", "candidate"}
-    assert "3.25" not in str(report)
-
-
-def test_a_rejected_adapter_is_not_registered_and_the_reasons_are_told(
-    settings: Settings, workplace: Workplace
-) -> None:
-    closed = {**OPEN_GATE, "least_by_metric": {"no_such_metric": 1.0}}
-    (settings.learning_root / "gate.yaml").write_text(yaml.safe_dump(closed), encoding="utf-8")
-    run_id = requested(settings, workplace)
-    assert retrain(workplace, run_id, default_steps(settings), lambda: None) == "succeeded"
-    run = workplace.transactions.run_blocking(partial(training.run, run_id=run_id))
-    assert run.outcome == {"verdict": "rejected", "reasons": ["least:no_such_metric"], "adapter": None}
-    assert workplace.transactions.run_blocking(lambda session: session.query(Adapter).count()) == 0
 
 
 def test_a_missing_base_ends_the_run_with_what_to_do(settings: Settings, workplace: Workplace) -> None:
