@@ -36,7 +36,9 @@ needs_converters = pytest.mark.skipif(
 def adapter(small_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adapter that changes answers: its B matrices are not zero."""
     torch.manual_seed(1)
-    lora = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "up_proj"], task_type="CAUSAL_LM")
+    lora = LoraConfig(
+        r=4, lora_alpha=64, target_modules=["v_proj", "o_proj", "up_proj", "down_proj"], task_type="CAUSAL_LM"
+    )
     model = get_peft_model(load_base(small_base), lora)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
@@ -61,9 +63,10 @@ def test_the_merged_model_answers_as_base_and_adapter_together(small_base: Path,
         name: torch.tensor([told.log_probability for told in subject.likelihoods(prompt, choices)])
         for name, subject in subjects.items()
     }
-    # Merging rounds to bfloat16 once more.
-    torch.testing.assert_close(scored["merged"], scored["adapter"], rtol=0.02, atol=0.5)
-    assert (scored["merged"] - scored["base"]).abs().max() > 1
+    # Merging rounds to bfloat16 once more: a little of the way that the adapter goes from its base.
+    gone = (scored["adapter"] - scored["base"]).abs().max()
+    assert gone > 0.5
+    assert (scored["merged"] - scored["adapter"]).abs().max() < gone / 4
     assert len(alone.answers([Asked(prompt, 8)])) == 1
 
 
