@@ -12,10 +12,8 @@ from threading import Lock
 from typing import Any
 
 from kiwipiepy import Kiwi, Token
-from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
-from spacy.tokens import Doc
-from spacy.vocab import Vocab
 
+from llm_service.masking.presidio import Doc, NlpArtifacts, NlpEngine, Vocab
 from llm_service.masking.views import View, base_view, guessed_views
 
 LANGUAGE = "ko"

@@ -11,10 +11,6 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerRegistry, RecognizerResult
-from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
-from presidio_analyzer.nlp_engine import NlpArtifacts
-
 from llm_service.client import PLACEHOLDER_TYPES
 from llm_service.errors import MaskingUnavailable, TooLarge
 from llm_service.masked import MaskedText, RawText
@@ -34,6 +30,14 @@ from llm_service.masking.korean.resident_numbers import ResidentNumberRecogniser
 from llm_service.masking.korean.vehicles import VehiclePlateRecogniser
 from llm_service.masking.language import LANGUAGE, KoreanLanguageEngine
 from llm_service.masking.placeholders import PLACEHOLDER, Naming, PlaceholderNames, neutralise
+from llm_service.masking.presidio import (
+    AnalyzerEngine,
+    ContextAwareEnhancer,
+    EntityRecognizer,
+    NlpArtifacts,
+    RecognizerRegistry,
+    RecognizerResult,
+)
 from llm_service.masking.rules import DEFAULT_DATA, read_accounts, read_names, read_phones
 
 MAX_MASK_CHARACTERS = 4000

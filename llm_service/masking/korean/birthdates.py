@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from presidio_analyzer import RecognizerResult
-from presidio_analyzer.nlp_engine import NlpArtifacts
-
 from llm_service.masking.korean.recogniser import POSSIBLE, STRONG, Finding, KoreanRecogniser, after, before, finding
 from llm_service.masking.language import Reading
+from llm_service.masking.presidio import NlpArtifacts, RecognizerResult
 from llm_service.masking.views import View
 
 # Below the masker's threshold: such a date is dropped unless a name beside it lifts it.

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from presidio_analyzer import EntityRecognizer, RecognizerResult
-from presidio_analyzer.nlp_engine import NlpArtifacts
-
 from llm_service.masking.language import LANGUAGE, Reading, reading_of
+from llm_service.masking.presidio import EntityRecognizer, NlpArtifacts, RecognizerResult
 from llm_service.masking.views import View
 
 CERTAIN = 1.0
