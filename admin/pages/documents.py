@@ -88,7 +88,7 @@ async def upload_document(
 @router.get("/documents/{document_id}", name="document")
 async def document(request: Request, parts: PartsHere, person: Acting, document_id: int) -> HTMLResponse:
     """One edition: what it changed, and the passages for which it waits."""
-    found = next((one for one in await parts.llm_service.documents() if one["id"] == document_id), None)
+    found = next((one for one in await parts.llm_service.documents() if one["document_id"] == document_id), None)
     if found is None:
         raise Declined("document_not_found", 404)
     flagged = []

@@ -5,20 +5,22 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 import pytest
 from joserfc.jwk import KeySet, RSAKey
+from pydantic import SecretStr
 
 from admin.app import create_app
 from admin.errors import Declined
 from admin.oidc import Provider
+from admin.parts import Parts
 from llm_service.store import audit, console
 from tests.admin.platform import Platform
-from tests.bot.gateway.stand_ins import Swap, served
+from tests.bot.gateway.stand_ins import served
 
 PROVIDER = Path(__file__).with_name("provider")
 ROLES = {"bank-reviewers": "reviewer", "bank-approvers": "approver"}
@@ -48,21 +50,22 @@ def company(platform: Platform) -> Iterator[Company]:
         )
         if done.returncode != 0:
             pytest.skip("NO LOGIN AT A PROVIDER IS TESTED: run `npm ci` in tests/admin/provider")
-    swap = Swap()
     port = _free_port()
-    with served(swap) as url:
+    app = create_app(platform.settings)
+    with served(app) as url:
         issuer = f"http://127.0.0.1:{port}"
         settings = platform.settings.model_copy(
             update={
                 "console_url": url,
                 "oidc_issuer": issuer,
                 "oidc_client_id": "console",
-                "oidc_client_secret": type(platform.settings.console_key)("a client secret for tests, long enough"),
+                "oidc_client_secret": SecretStr("a client secret for tests, long enough"),
                 "oidc_roles": ROLES,
             }
         )
-        app = create_app(settings)
-        swap.inside = app
+        parts: Parts = app.state.parts
+        # Where the console is served is known now only; both sides have to know it.
+        app.state.parts = replace(parts, settings=settings, provider=Provider(settings, parts.transactions))
         process = subprocess.Popen(
             [node, "provider.js", str(port), url],
             cwd=PROVIDER,
@@ -76,7 +79,7 @@ def company(platform: Platform) -> Iterator[Company]:
             yield Company(issuer, url, platform, app.state.parts.provider)
         finally:
             process.terminate()
-            process.wait()
+            process.communicate()
 
 
 def _free_port() -> int:
@@ -166,7 +169,6 @@ def test_logging_out_at_the_provider_ends_the_login_here(client: httpx.Client, c
     profile = client.get(f"{company.url}/profile")
     csrf = re.search(r'name="csrf" value="([^"]+)"', profile.text)
     assert csrf
-    cookies = dict(client.cookies)
     out = client.post(f"{company.url}/logout", data={"csrf": csrf[1]})
     address = re.search(rf'href="({re.escape(company.issuer)}[^"]+)"', out.text)
     assert address
@@ -177,7 +179,6 @@ def test_logging_out_at_the_provider_ends_the_login_here(client: httpx.Client, c
     form = re.search(r'action="([^"]+)"[^>]*>.*?name="xsrf" value="([^"]+)"', page.text, re.S)
     assert form
     client.post(form[1], data={"xsrf": form[2], "logout": "yes"})
-    assert cookies
     assert client.get(f"{company.url}/profile").headers["location"].startswith("/login")
     rows = company.platform.work(lambda session: audit.events(session, "login.ended_by_provider", None, 1))
     assert rows[0].details["sessions"] >= 1

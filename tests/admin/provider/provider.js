@@ -20,6 +20,8 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
   conformIdTokenClaims: false,
   cookies: { keys: ["a cookie key for tests"] },
   features: { backchannelLogout: { enabled: true }, devInteractions: { enabled: true } },
+  // The provider refuses to call loopback addresses, where the console of the tests is.
+  fetch: (url, options) => fetch(url, { ...options, dispatcher: undefined }),
   findAccount: (_context, id) => ({
     accountId: id,
     claims: () => ({ sub: id, groups: groups[id] ?? [], name: `${id} name`, preferred_username: id }),
