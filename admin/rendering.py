@@ -57,7 +57,7 @@ def environment() -> Environment:
 
 
 def page(
-    request: Request, template: str, person: Person | None = None, status: int = 200, **values: Any
+    request: Request, template: str, person: Person | None = None, status_code: int = 200, **values: Any
 ) -> HTMLResponse:
     """A whole page. `person` is whose menu is shown; without one there is none."""
     parts = parts_of(request)
@@ -80,7 +80,7 @@ def page(
         "notice": _notice(request, locale),
         **values,
     }
-    return HTMLResponse(parts.templates.get_template(template).render(context), status)
+    return HTMLResponse(parts.templates.get_template(template).render(context), status_code)
 
 
 def error_page(

@@ -92,7 +92,7 @@ async def second_factor(
     try:
         token = await parts.logins.by_code(person, code)
     except Declined as declined:
-        return page(request, "code.html", status=declined.status, declined=declined, csrf=person.csrf_token)
+        return page(request, "code.html", status_code=declined.status, declined=declined, csrf=person.csrf_token)
     return await _to_next_step(parts, token, own_path(request.cookies.get(WHERE_COOKIE, "/")))
 
 
@@ -238,7 +238,7 @@ def _login_page(request: Request, where: str, declined: Declined | None = None, 
     return page(
         request,
         "login.html",
-        status=declined.status if declined else 200,
+        status_code=declined.status if declined else 200,
         declined=declined,
         name=name,
         where=where,
@@ -252,7 +252,7 @@ def _password_page(request: Request, person: Person, declined: Declined | None =
     return page(
         request,
         "password.html",
-        status=declined.status if declined else 200,
+        status_code=declined.status if declined else 200,
         declined=declined,
         csrf=person.csrf_token,
         is_first=person.stage == "password_change",
@@ -267,7 +267,7 @@ def _enrolment_page(
     return page(
         request,
         "enrolment.html",
-        status=declined.status if declined else 200,
+        status_code=declined.status if declined else 200,
         declined=declined,
         csrf=person.csrf_token,
         secret=secret,
