@@ -29,7 +29,7 @@ async def adapters(request: Request, parts: PartsHere, person: Acting) -> HTMLRe
         "adapters.html",
         person,
         adapters=await calls.adapters(),
-        status=await calls.status(),
+        serving=await calls.status(),
         reasons=REASONS_TO_ROLL_BACK,
         names=await names(parts),
     )
@@ -44,7 +44,7 @@ async def adapter(request: Request, parts: PartsHere, person: Acting, name: Name
         "adapter.html",
         person,
         details=await calls.adapter(name),
-        status=await calls.status(),
+        serving=await calls.status(),
         names=await names(parts),
         own_key=key_of(parts, person.account_id),
     )

@@ -87,7 +87,9 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(
     scheme: str,
 ) -> None:
     with browsing(browser, platform, login, scheme, locale) as page:
-        page.goto(path.format(**shown))
+        response = page.goto(path.format(**shown))
+        assert response is not None
+        assert response.status == (403 if name == "denied" else 200)
         settle(page, name)
         assert violations(page) == []
         if screenshots is not None and (locale, scheme) == ("ko", "light"):
