@@ -202,7 +202,7 @@ def trained(platform: Platform) -> str:
         version = datasets.request(session, key, {"general_share": 0.5, "heldout_share": 0.1})
         datasets.freeze(session, version.id, datasets.Frozen("a" * 64, {"rows": 0, "kinds": {"glossary": 0}}, []))
         run = training.request(session, key, version.name, "tiny-cpu", "tiny-mistral")
-        held = training.hold_device(session, run.id, "cpu")
+        held = training.hold_device(session, run.id, f"cpu-{run.id[:8]}")
         assert held is not None
         training.begin(session, held)
         for step in range(1, 41):

@@ -94,6 +94,7 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(
         assert violations(page) == []
         if screenshots is not None and (locale, scheme) == ("ko", "light"):
             page.screenshot(path=screenshots / f"{name}.png", full_page=name not in ("audit", "accounts"))
+        assert sideways(page) <= 0
         page.set_viewport_size({"width": 320, "height": 720})
         assert sideways(page) <= 0
         if (locale, scheme) == ("ko", "light"):

@@ -1,0 +1,110 @@
+"""Pages that need something to show: a turn of a conversation, an adapter on its way, a document's edition."""
+
+import pytest
+from sqlalchemy.orm import Session
+
+from llm_service.masked import MaskedText
+from llm_service.store import adapters, audit
+from llm_service.store.models import Conversation, Turn
+from tests.admin.platform import Platform, platform_key, trained
+
+
+@pytest.fixture(scope="module")
+def adapter(platform: Platform) -> str:
+    """A version that the trainer trained and a pipeline registered."""
+
+    def register(session: Session) -> str:
+        new = adapters.NewAdapter(
+            family="bank-qa",
+            sha256="b" * 64,
+            files={"adapter_model.safetensors": {"sha256": "c" * 64, "bytes": 3}},
+            location="volume:bank-qa",
+            base_model="tiny-mistral",
+            base_revision="1",
+            lora_rank=32,
+            target_modules=["q_proj", "v_proj"],
+            dataset_version="bank-qa-v1",
+            recipe={"epochs": 3},
+            evaluation_id="e1",
+            evaluation={"exact_match": 0.83},
+            training_run_id="r1",
+            trained_by=platform_key(platform, "trainer"),
+            probes=[],
+        )
+        return adapters.register(session, new, platform_key(platform, "trainer")).name
+
+    return platform.work(register)
+
+
+def test_an_adapter_is_proposed_by_one_and_approved_by_another(platform: Platform, adapter: str) -> None:
+    with platform.logged_in("trainer") as trainer, platform.logged_in("approver") as approver:
+        shown = trainer.get(f"/adapters/{adapter}")
+        assert "0.83" in shown.text
+        assert "trainer 님" in shown.text
+        assert trainer.post(f"/adapters/{adapter}/propose", data={"csrf": "csrf-of-trainer"}).status_code == 303
+        waiting = approver.get(f"/adapters/{adapter}").text
+        assert "승인 대기" in waiting
+        proposal_id = waiting.partition('name="proposal_id" value="')[2][:32]
+        form = {"csrf": "csrf-of-approver", "proposal_id": proposal_id}
+        assert approver.post(f"/adapters/{adapter}/approve", data=form).status_code == 303
+        assert "approver 님 승인" in trainer.get(f"/adapters/{adapter}").text
+        assert adapter in trainer.get("/adapters").text
+
+
+def test_rolling_back_where_nothing_serves_says_so(platform: Platform) -> None:
+    with platform.logged_in("admin") as admin:
+        form = {"csrf": "csrf-of-admin", "target": "active", "reason": "precaution"}
+        refused = admin.post("/adapters/rollback", data=form)
+    assert (refused.status_code, "nothing_to_roll_back" in refused.text) == (409, True)
+
+
+def test_a_turn_is_shown_masked_and_that_it_was_read_is_audited(platform: Platform) -> None:
+    def ask(session: Session) -> str:
+        conversation = Conversation(
+            channel="web", thread_key="t" * 64, user_key="u" * 64, audience="customer", locale="ko"
+        )
+        turn = Turn(
+            conversation=conversation,
+            event_id="1",
+            position=1,
+            question=MaskedText("제 번호 <PHONE_1>로 알려 주세요"),
+            answer=MaskedText("영업점에 문의해 주세요."),
+            state="replied",
+        )
+        session.add(turn)
+        session.flush()
+        return turn.id
+
+    turn_id = platform.work(ask)
+    with platform.logged_in("agent") as agent:
+        assert agent.get(f"/conversations?turn={turn_id}").headers["location"] == f"/turns/{turn_id}"
+        shown = agent.get(f"/turns/{turn_id}")
+    assert shown.status_code == 200
+    assert "제 번호 &lt;PHONE_1&gt;로 알려 주세요" in shown.text
+    (row,) = platform.work(lambda session: audit.events(session, "conversation.read", None, 1))
+    assert row.subject_id == turn_id
+
+
+def test_the_chain_of_the_audit_is_verified_from_the_page(platform: Platform) -> None:
+    with platform.logged_in("auditor") as auditor:
+        shown = auditor.post("/audit/verify", data={"csrf": "csrf-of-auditor"})
+        exported = auditor.get("/audit/export?format=csv").text.splitlines()
+    assert "온전합니다" in shown.text
+    assert exported[0] == "position,at,actor,action,subject_kind,subject_id,details,sha256"
+    assert len(exported) > 10
+
+
+def test_a_training_is_followed_from_the_step_a_reader_has(platform: Platform) -> None:
+    path = f"/runs/{trained(platform)}/events"
+    steps: list[int] = []
+    with (
+        platform.logged_in("trainer") as trainer,
+        trainer.stream("GET", path, headers={"Last-Event-ID": "30"}) as events,
+    ):
+        assert events.headers["content-type"].startswith("text/event-stream")
+        for line in events.iter_lines():
+            if line.startswith("id: "):
+                steps.append(int(line.removeprefix("id: ")))
+            elif line == "event: progress":
+                break
+    assert steps == list(range(31, 41))
