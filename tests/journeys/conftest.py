@@ -14,7 +14,7 @@ import pytest
 from haechi.secrets import read_secret
 
 PROJECT = Path(__file__).resolve().parents[2]
-PORTS = ("GATEWAY", "LLM_SERVICE", "ACTIONS", "RASA", "REDIS")
+PORTS = ("GATEWAY", "LLM_SERVICE", "ACTIONS", "RASA", "REDIS", "CONSOLE")
 START_SECONDS = 300
 
 
