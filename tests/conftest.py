@@ -172,12 +172,17 @@ def postgres_schema(postgres_server: PostgresServer) -> str:
     return "schema_of_tests"
 
 
+@pytest.fixture
+def sqlite_url(sqlite_schema: Path, tmp_path: Path) -> str:
+    """An empty SQLite file with the schema."""
+    return f"sqlite:///{shutil.copyfile(sqlite_schema, tmp_path / 'haechi.db')}"
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """An empty database with the schema: a SQLite file, and a database of the PostgreSQL server."""
     if request.param == "sqlite":
-        copied = shutil.copyfile(request.getfixturevalue("sqlite_schema"), tmp_path / "haechi.db")
-        yield f"sqlite:///{copied}"
+        yield request.getfixturevalue("sqlite_url")
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
     template: str = request.getfixturevalue("postgres_schema")

@@ -8,14 +8,13 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import product
-from pathlib import Path
 
 import httpx
 import pytest
 
 from llm_service.client import CONVERSATION_HEADER, Audience, ConversationKey, Route, ServiceError
 from llm_service.retrieval.candidate import Entitlement, shared_entitlement
-from tests.conftest import SERVICE_TOKEN, RunningService, _with_schema
+from tests.conftest import SERVICE_TOKEN, RunningService
 
 ROUTE = Route(intent="ask_knowledge", confidence=0.9, by="rasa")
 AUDIENCES: tuple[tuple[Audience, ...], ...] = (("staff",), ("customer",), ("customer", "staff"))
@@ -61,9 +60,9 @@ CLASSES = [
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
+def database_url(sqlite_url: str) -> str:
     """SQLite alone: what is filtered does not depend on the database, and the matrix is long."""
-    return _with_schema(f"sqlite:///{tmp_path / 'haechi.db'}")
+    return sqlite_url
 
 
 @pytest.fixture

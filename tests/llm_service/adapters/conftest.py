@@ -5,19 +5,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from llm_service.store.models import Base
-from llm_service.store.session import open_database
 from tests.llm_service.adapters.memory_replica import MemoryReplica
 from tests.llm_service.adapters.stage import Stage
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path / 'haechi.db'}"
-    engine = open_database(url)
-    Base.metadata.create_all(engine)
-    engine.dispose()
-    return url
+def database_url(sqlite_url: str) -> str:
+    return sqlite_url
 
 
 @pytest.fixture

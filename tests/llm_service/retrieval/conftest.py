@@ -9,7 +9,6 @@ from sqlalchemy import Engine
 from llm_service.retrieval.edge import EdgeIndexes
 from llm_service.retrieval.generations import IndexOwner
 from llm_service.retrieval.lexical import Lexical
-from llm_service.store.models import Base
 from llm_service.store.session import SessionFactory, open_database, session_factory
 from llm_service.wiring import Analysers
 
@@ -22,9 +21,8 @@ def lexical(analysers: Analysers) -> Lexical:
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path / 'haechi.db'}")
-    Base.metadata.create_all(engine)
+def sqlite(sqlite_url: str) -> Iterator[Engine]:
+    engine = open_database(sqlite_url)
     yield engine
     engine.dispose()
 
