@@ -95,8 +95,8 @@ class View:
 
 def base_view(original: str) -> View:
     """Undoes widths, styles, scripts, encodings, invisible characters and decomposed Hangul; one pass, linear."""
-    if _PLAIN.fullmatch(original) and not _ENCODED.search(original):
-        return View(original)
+    if not _ENCODED.search(original) and (same_length := _letter_by_letter(original)) is not None:
+        return View(same_length)
     characters: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
@@ -114,6 +114,16 @@ def base_view(original: str) -> View:
             starts.append(start)
             ends.append(end)
     return View("".join(characters), starts, ends)
+
+
+def _letter_by_letter(original: str) -> str | None:
+    """The base view of a text whose characters each become one character, None for others: the cheap way out."""
+    if _PLAIN.fullmatch(original):
+        return original
+    forms = {character: _base_form(character) for character in set(original)}
+    if any(len(form) != 1 or _is_jamo(form) for form in forms.values()):
+        return None
+    return original.translate({ord(character): form for character, form in forms.items() if form != character})
 
 
 def _decoded(original: str) -> Iterator[tuple[str, int, int]]:
@@ -318,11 +328,14 @@ _LABELLED = re.compile(
     rf"(?:여권|차량|차번호|번호판|생년월일|생일|아이피|IP|CIF|(?:고객|회원|주민|등록|전화|카드|계좌|면허|사업자)\s?번호)(?P<behind>[^\n]{{0,{LABELLED_REACH_CHARACTERS}}})"
     rf"|(?P<before>[^\n]{{1,{LABELLED_REACH_CHARACTERS // 2}}})(?=\s?(?:차주|차량))"
 )
+_LABEL_TRIGGER = re.compile(r"번호|여권|차량|차주|생년월일|생일|아이피|IP|CIF")
 _LABELLED_DIGITS = _HANGUL_DIGITS | dict.fromkeys("lI|", "1") | dict.fromkeys("oO", "0")
 _DIGIT_LIKE = frozenset("0123456789") | _LABELLED_DIGITS.keys()
 
 
 def _labelled_edits(text: str) -> list[tuple[int, str]]:
+    if not _LABEL_TRIGGER.search(text):
+        return []
     return [
         (offset, _LABELLED_DIGITS[text[offset]])
         for stretch in _LABELLED.finditer(text)

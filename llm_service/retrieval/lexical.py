@@ -7,10 +7,10 @@ of the term, so there is no vocabulary file; about one pair in 100,000 terms col
 import re
 import struct
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version as distribution_version
-from itertools import accumulate, pairwise, tee
+from itertools import accumulate, chain, islice, pairwise
 from typing import Any, NamedTuple, TypeVar
 from zlib import crc32
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from llm_service.masked import MaskedText
 from llm_service.retrieval.vocabulary import Vocabulary, load_vocabulary
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 """Raised whenever passages would get other terms than before; every generation of the index is rebuilt then."""
 
 PAIR_WEIGHT = 0.3
@@ -34,6 +34,10 @@ MAXIMUM_QUESTION_UNITS = 64
 BATCH_WORKERS = 2
 CUTOFF_THRESHOLD = 5.0
 """How far a reading may fall behind the best before it is dropped; Kiwi's 8.0 is slower and changes 1 in 700 words."""
+MAXIMUM_READINGS = 100_000
+"""How many words are remembered with their morphemes, about 50 MB."""
+MAXIMUM_REMEMBERED_CHARACTERS = 32
+PASSAGES_AT_ONCE = 64
 SURFACE_KEY_CHARACTERS = 3
 USER_WORD_SCORE = 3.0
 """At Kiwi's default score of 0 a compound of known words stays split; about 3 keeps it whole."""
@@ -42,6 +46,7 @@ KEPT_TAGS = frozenset(["NNG", "NNP", "NNB", "NR", "SL", "SH", "SN", "VV", "VA", 
 NOUN_TAGS = frozenset(["NNG", "NNP", "NR", "SL", "SH", "SN", "XR"])
 
 PLACEHOLDER = re.compile(r"<[A-Z][A-Z_]*_\d+>")
+WRITTEN_WORD = re.compile(r"\S+")
 CHARACTER_RUN = re.compile(r"[가-힣]+|[A-Za-z]+|\d+")
 # An amount in won, an article's number, a rate: the ways they are written in statutes, product sheets and questions.
 _NUMBER = r"\d[\d,]*(?:\.\d+)?"
@@ -56,6 +61,7 @@ RATE = re.compile(rf"({_NUMBER})\s?(?:%|퍼센트|프로)")
 MAXIMUM_NUMBER_CHARACTERS = 40
 UNITS = {"": 1, "십": 10, "백": 100, "천": 1000, "만": 10**4, "억": 10**8, "조": 10**12}
 
+Item = TypeVar("Item")
 Scalar = TypeVar("Scalar", np.uint32, np.float32)
 
 _BLOB = struct.Struct("<IIIIII")
@@ -129,11 +135,69 @@ class QuestionTerms:
         )
 
 
+class _Morpheme(NamedTuple):
+    form: str
+    tag: str
+    start: int
+    len: int
+
+
 class _Word(NamedTuple):
     form: str
     tag: str
     start: int
     end: int
+
+
+Describe = Callable[[str, Iterable[Any]], "_Reading"]
+
+
+class _Reading(NamedTuple):
+    """One written word (eojeol): its morphemes, and what it adds to a passage's terms, places counted from its start.
+
+    `more` are the ids of whole compounds and of neighbours within the word, `grams` those of its character pairs.
+    """
+
+    morphemes: tuple[_Morpheme, ...]
+    words: tuple[_Word, ...]
+    ids: tuple[int, ...]
+    more: tuple[int, ...]
+    grams: tuple[int, ...]
+
+
+class _Readings:
+    """Readings of written words, each read by itself and remembered; threads may share it.
+
+    Nine in ten words of a statute stand in it before, so most of the analysis is saved, and a word read without its
+    neighbours finds as much (docs/decisions/0004-vector-store-and-retriever.md).
+    """
+
+    def __init__(self, tokenize: Callable[[list[str]], Iterable[Any]], describe: Describe) -> None:
+        self._tokenize = tokenize
+        self._describe = describe
+        self._known: dict[str, _Reading] = {}
+
+    def of_words(self, texts: Sequence[str]) -> Mapping[str, _Reading]:
+        """The reading of every written word of the texts; those that are new are read in one batch, on both cores."""
+        known = self._known
+        words = {word for text in texts for word in WRITTEN_WORD.findall(text)}
+        found = {word: reading for word in words if (reading := known.get(word)) is not None}
+        new = sorted(words - found.keys())
+        for word, tokens in zip(new, self._tokenize(new) if new else (), strict=True):
+            found[word] = self._describe(word, tokens)
+        if len(known) > MAXIMUM_READINGS:
+            known.clear()
+        known.update((word, found[word]) for word in new if len(word) <= MAXIMUM_REMEMBERED_CHARACTERS)
+        return found
+
+    def morphemes(self, text: str) -> list[_Morpheme]:
+        """The morphemes of a text in order, with their places in it."""
+        readings = self.of_words([text])
+        return [
+            morpheme._replace(start=morpheme.start + place.start())
+            for place in WRITTEN_WORD.finditer(text)
+            for morpheme in readings[place.group()].morphemes
+        ]
 
 
 @dataclass
@@ -153,6 +217,7 @@ class Lexical:
         self._kiwi.global_config.cutoff_threshold = CUTOFF_THRESHOLD
         for term in self._vocabulary.terms:
             self._kiwi.add_user_word(term, "NNP", USER_WORD_SCORE)
+        self._readings = _Readings(self._kiwi.tokenize, self._reading)
         self._parts = self._parts_of_terms()
         self._rules_by_word: dict[str, list[_SynonymRule]] = {}
         self._rules_by_surface: dict[str, list[_SynonymRule]] = {}
@@ -165,6 +230,7 @@ class Lexical:
             f"kiwi-{kiwipiepy.__version__}/model-{distribution_version('kiwipiepy_model')}"
             f"/rules-{RULES_VERSION}/terms-{self._vocabulary.terms_version}"
         )
+        self._analyser = term_id(self.version)
 
     def warm_up(self) -> None:
         """Analyse once: the first analysis after user words were added costs more than half a second."""
@@ -172,10 +238,10 @@ class Lexical:
 
     def passages_terms(self, passages: Iterable[tuple[str, str]]) -> Iterator[PassageTerms]:
         """Terms of (header, text) pairs, in order, lazily and in batches: a large document costs little memory."""
-        for_analysis, for_terms = tee(passages)
-        analysed = self._kiwi.tokenize(f"{header}\n{text}" for header, text in for_analysis)
-        for (header, text), tokens in zip(for_terms, analysed, strict=True):
-            yield self._passage_terms(header, text, tokens)
+        for batch in _batched(passages, PASSAGES_AT_ONCE):
+            readings = self._readings.of_words([written for passage in batch for written in passage])
+            for header, text in batch:
+                yield self._passage_terms(header, text, readings)
 
     def question_terms(self, question: MaskedText, mend_typos: bool = False) -> QuestionTerms:
         """Terms of a question, with synonyms, neighbour pairs and normalised numbers; placeholders are left out.
@@ -183,7 +249,7 @@ class Lexical:
         `mend_typos` reads misspelt words as the nearest known ones; ask for it when words are unknown to the corpus.
         """
         text = PLACEHOLDER.sub(" ", question)
-        tokens = self._kiwi.tokenize(text, typos="basic") if mend_typos else self._kiwi.tokenize(text)
+        tokens = self._kiwi.tokenize(text, typos="basic") if mend_typos else self._readings.morphemes(text)
         words = self._words(tokens)[:MAXIMUM_QUESTION_UNITS]
         units = self._units(words, text)
         kiwi: dict[int, float] = {}
@@ -204,7 +270,7 @@ class Lexical:
     def question_words(self, question: MaskedText) -> tuple[QuestionWord, ...]:
         """The words of a question, each once, for whoever looks for them in text instead of in the index."""
         text = PLACEHOLDER.sub(" ", question)
-        words = self._words(self._kiwi.tokenize(text))[:MAXIMUM_QUESTION_UNITS]
+        words = self._words(self._readings.morphemes(text))[:MAXIMUM_QUESTION_UNITS]
         meant: dict[str, list[tuple[str, ...]]] = {}
         for rule, positions in self._matching_rules(words, text):
             for position in positions:
@@ -217,19 +283,42 @@ class Lexical:
     def _asks(self, form: str) -> bool:
         return form in self._vocabulary.question_words or form in self._vocabulary.follow_up_words
 
-    def _passage_terms(self, header: str, text: str, tokens: Iterable[Any]) -> PassageTerms:
-        words = self._words(tokens)
-        counts: Counter[str] = Counter(word.form for word in words)
-        counts.update(self._whole_terms(tokens))
-        counts.update(_pairs(words))
-        counts.update(normalised_numbers(f"{header}\n{text}"))
-        char = Counter(term_id(f"#{gram}") for gram in _character_grams(f"{header}\n{text}"))
+    def _passage_terms(self, header: str, text: str, readings: Mapping[str, _Reading]) -> PassageTerms:
+        sequence: list[int] = []
+        more: list[int] = []
+        grams: list[int] = []
+        whole, header_length, before, before_end = f"{header}\n{text}", 0, "", 0
+        for place in WRITTEN_WORD.finditer(whole):
+            reading = readings[place.group()]
+            grams += reading.grams
+            if not reading.words:
+                continue
+            sequence += reading.ids
+            more += reading.more
+            first, last = reading.words[0], reading.words[-1]
+            if before and place.start() + first.start - before_end <= 1:
+                more.append(term_id(f"{before}_{first.form}"))
+            before, before_end = last.form, place.start() + last.end
+            if place.end() <= len(header):
+                header_length = len(sequence)
+        more += map(term_id, normalised_numbers(whole))
         return PassageTerms(
-            kiwi=_by_id(counts),
-            char=dict(char),
-            sequence=tuple(term_id(word.form) for word in words),
-            header_length=sum(word.end <= len(header) for word in words),
-            analyser=term_id(self.version),
+            kiwi=_counts(chain(sequence, more)),
+            char=_counts(grams),
+            sequence=tuple(sequence),
+            header_length=header_length,
+            analyser=self._analyser,
+        )
+
+    def _reading(self, word: str, tokens: Iterable[Any]) -> _Reading:
+        morphemes = tuple(_Morpheme(token.form, token.tag, token.start, token.len) for token in tokens)
+        words = tuple(self._words(morphemes))
+        return _Reading(
+            morphemes=morphemes,
+            words=words,
+            ids=tuple(term_id(part.form) for part in words),
+            more=tuple(map(term_id, (*self._whole_terms(morphemes), *_pairs(words)))),
+            grams=tuple(term_id(f"#{gram}") for gram in _character_grams(word)),
         )
 
     def _words(self, tokens: Iterable[Any]) -> list[_Word]:
@@ -288,7 +377,14 @@ class Lexical:
         return rules
 
     def _forms(self, phrase: str) -> tuple[str, ...]:
-        return tuple(word.form for word in self._words(self._kiwi.tokenize(phrase)))
+        return tuple(word.form for word in self._words(self._readings.morphemes(phrase)))
+
+
+def _batched(items: Iterable[Item], size: int) -> Iterator[tuple[Item, ...]]:
+    """Lists of up to `size` items, lazily (`itertools.batched` of Python 3.12)."""
+    remaining = iter(items)
+    while batch := tuple(islice(remaining, size)):
+        yield batch
 
 
 def term_id(term: str) -> int:
@@ -394,12 +490,9 @@ def unpack_terms(blob: bytes) -> PassageTerms:
     )
 
 
-def _by_id(counts: Mapping[str, int]) -> dict[int, float]:
-    # Two terms of one passage may share an id: their counts are added, since an index takes each id once.
-    by_id: dict[int, float] = {}
-    for term, count in counts.items():
-        by_id[term_id(term)] = by_id.get(term_id(term), 0.0) + count
-    return by_id
+def _counts(ids: Iterable[int]) -> dict[int, float]:
+    # Two terms of one passage may share an id: they are counted as one, since an index takes each id once.
+    return {term: float(count) for term, count in Counter(ids).items()}
 
 
 def _pairs(words: Sequence[_Word]) -> Iterator[str]:

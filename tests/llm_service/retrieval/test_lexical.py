@@ -1,5 +1,6 @@
 """Korean text becomes the terms a question can be found by."""
 
+import random
 import struct
 from collections.abc import Iterable
 
@@ -193,3 +194,24 @@ def test_cut_off_packed_terms_are_refused() -> None:
     blob = pack_terms(PassageTerms({1: 1.0}, {2: 1.0}, (1,)))
     with pytest.raises(ValueError, match="packed terms"):
         PackedTerms(blob[:-1])
+
+
+@given(
+    texts=st.lists(st.text(alphabet="은행은 예금을 대출 금리3.5%제4조의2(가) \n원만주택담보", max_size=60), max_size=6),
+    order=st.randoms(use_true_random=False),
+)
+def test_a_passage_has_the_same_terms_whatever_was_read_before(
+    small: Lexical, texts: list[str], order: random.Random
+) -> None:
+    together = dict(zip(texts, small.passages_terms(("", text) for text in texts), strict=True))
+    shuffled = order.sample(texts, len(texts))
+    for text in shuffled:
+        assert next(small.passages_terms([("", text)])) == together[text]
+
+
+def test_readings_are_forgotten_before_they_fill_the_memory(small: Lexical, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_service.retrieval.lexical.MAXIMUM_READINGS", 10)
+    before = next(small.passages_terms([("", "건전한 금융거래")]))
+    list(small.passages_terms(("", f"낱말{number}번") for number in range(200)))
+    assert len(small._readings._known) <= 10 + 64
+    assert next(small.passages_terms([("", "건전한 금융거래")])) == before
