@@ -5,7 +5,7 @@ Every call acts for a person with roles, who are named beside the service token.
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from llm_service.client import LlmServiceClient
@@ -57,7 +57,10 @@ class ReviewItemView:
 
 @dataclass(frozen=True)
 class NewDraft:
-    """An example for the queue. `group` keeps kin on one side of the split; `licence` says whose text it is."""
+    """An example for the queue. `group` keeps kin on one side of the split; `licence` says whose text it is.
+
+    `passages` are the ids of those it is asked with, best first, as search finds them.
+    """
 
     kind: str
     question: str
@@ -66,6 +69,7 @@ class NewDraft:
     licence: str
     tags: list[str] = field(default_factory=list)
     locale: str = "ko"
+    passages: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -176,12 +180,21 @@ class LearningClient:
             await self._call("POST", f"/v1/review/items/{item_id}/reopen", {"version": version, "reason": reason})
         )
 
-    async def add_drafts(self, drafts: Sequence[NewDraft]) -> list[str | None]:
-        """Put drafts into the queue; the id of each, None where it was there already."""
+    async def add_drafts(self, drafts: Sequence[NewDraft], passages: int = 0) -> list[str | None]:
+        """Put drafts into the queue; the id of each, None where it was there already.
+
+        With `passages`, each is to be asked with so many, those that search finds for staff, as an answer would be.
+        """
+        if passages:
+            drafts = [await self._with_passages(draft, passages) for draft in drafts]
         added: list[str | None] = []
         for batch in _batches([asdict(draft) for draft in drafts]):
             added += (await self._call("POST", "/v1/review/drafts", {"drafts": batch}))["ids"]
         return added
+
+    async def _with_passages(self, draft: NewDraft, count: int) -> NewDraft:
+        found = await self._service.search(draft.question, "staff", count)
+        return replace(draft, passages=[hit.id for hit in found.results])
 
     async def request_dataset(self, settings: dict[str, Any]) -> DatasetView:
         """Ask for the next dataset version."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
-from llm_service.answering.prompt import Message, PromptBudget, render_messages
+from llm_service.answering.prompt import Message, PromptBudget, question_in, render_messages
 from llm_service.engines.base import EngineRequest, Locale
 from llm_service.errors import InvalidInput, TooLarge
 from llm_service.logs import get_logger
@@ -142,12 +142,15 @@ def masker_check(find: Callable[[str], Iterable[str]]) -> FindPersonalData:
 
 
 def evaluation_questions(root: Path) -> list[str]:
-    """The user messages of every item of the frozen evaluation sets below a folder (`items.jsonl`)."""
+    """The questions of every item of the frozen evaluation sets below a folder (`items.jsonl`).
+
+    The question alone: two questions on one passage are not near because they share the passage.
+    """
     questions = []
     for path in sorted(root.glob("**/items.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             messages = json.loads(line)["messages"]
-            questions += [message["content"] for message in messages if message["role"] == "user"]
+            questions += [question_in(message["content"]) for message in messages if message["role"] == "user"]
     return questions
 
 
@@ -218,7 +221,7 @@ def _without_leaks(
         return made
     kept = []
     for one in made:
-        texts = (one.example.question, one.row.messages[-2]["content"])
+        texts = (one.example.question, question_in(one.row.messages[-2]["content"]))
         if any(is_near_any(shingles_of(text), asked, settings.leakage_threshold) for text in texts):
             refused["in_evaluation"] += 1
         else:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from sqlalchemy.orm import Session
 
@@ -98,7 +98,7 @@ def _draft(masker: Masker, exercise: Exercise) -> Draft:
         made_by=f"builder:{exercise.kind}",
         group_key=exercise.group,
         licence=LICENCE,
-        sources=tuple(_source(passage) for passage in exercise.passages),
+        sources=tuple(review.source_of(passage) for passage in exercise.passages),
     )
 
 
@@ -108,16 +108,3 @@ def _masked(masker: Masker, text: str) -> MaskedText:
     kept = frozenset(match[0] for match in PLACEHOLDER.finditer(text))
     names = PlaceholderNames({("kept", placeholder): placeholder for placeholder in kept})
     return with_placeholders(raw, masker.detect_in_reply(raw), names, kept).text
-
-
-def _source(passage: StoredPassage) -> dict[str, Any]:
-    return {
-        "document_id": passage.document_id,
-        "passage_id": passage.id,
-        "path": passage.document_path,
-        "title": passage.document_title,
-        "label": passage.label,
-        "article": passage.article,
-        "text": passage.text,
-        "in_force_from": passage.in_force_from.isoformat(),
-    }

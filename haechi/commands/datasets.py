@@ -84,13 +84,18 @@ def import_file(
     ],
     licence: Annotated[str, typer.Option(help="Whose text it is: bank, CC-BY-4.0 ... / 사용 허락")],
     kind: Annotated[str, typer.Option(help="curated, or general for general ability. / 종류")] = "curated",
+    with_passages: Annotated[
+        bool,
+        typer.Option("--with-passages", help="Ask each with what search finds for it, as serving would. / 문서와 함께"),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only read the file. / 읽기만 함")] = False,
     person: Person = "",
     as_json: AsJson = False,
 ) -> None:
     """예문 파일을 검토 목록에 올립니다. Put a curated file into the review queue; nothing is trained on unreviewed."""
     read = read_curated(path, kind, licence)
-    added = [] if dry_run else call(person, lambda learning: learning.add_drafts(read.drafts))
+    count = load_settings().passages_per_answer if with_passages else 0
+    added = [] if dry_run else call(person, lambda learning: learning.add_drafts(read.drafts, passages=count))
     told = {
         "read": len(read.drafts),
         "added": sum(one is not None for one in added),

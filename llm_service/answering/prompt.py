@@ -82,6 +82,16 @@ def render_messages(request: EngineRequest, budget: PromptBudget) -> tuple[Messa
     return Message("system", words["system"]), Message("user", user)
 
 
+def question_in(content: str) -> str:
+    """The question alone out of a user message of `render_messages`; any other text is its own question."""
+    opening = f"{_words()['question_open']}\n"
+    _, found, asked = f"\n\n{content}".rpartition(f"\n\n{opening}")
+    for language in _words()["answer_language"].values():
+        if found and asked.endswith(f"\n\n{language}"):
+            return asked.removesuffix(f"\n\n{language}")
+    return content
+
+
 def rewrite_messages(messages: tuple[Message, ...], statement: str, failures: Sequence[str]) -> tuple[Message, ...]:
     """The chat so far with a statement that did not pass, and the request to write it anew; the beginning stays.
 

@@ -3,21 +3,23 @@
 Knows no roles and no HTTP; the rules of approval are `store.review`'s.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from llm_service.answering.masking_desk import MaskingDesk
 from llm_service.answering.text_rules import require_readable
-from llm_service.errors import InvalidInput, TooLarge
+from llm_service.errors import InvalidInput, NotFound, TooLarge
 from llm_service.learning_client import NewDraft, ReviewItemView, ReviewRevision
 from llm_service.masked import MaskedText, RawText
 from llm_service.masking.placeholders import PLACEHOLDER
 from llm_service.store import audit, review
 from llm_service.store.learning_models import ReviewItem
+from llm_service.store.passages import ready_passages
 from llm_service.store.review import Draft, Proposal, QueueFilter
 from llm_service.store.transactions import Transactions
 
@@ -88,7 +90,12 @@ class ReviewDesk:
         return await self._transactions.run(lambda session: _view(work(session)))
 
     async def add_drafts(self, person: str, drafts: Sequence[NewDraft]) -> list[str | None]:
-        """Mask drafts and put them into the queue; the id of each, None where it was there already."""
+        """Mask drafts and put them into the queue; the id of each, None where it was there already.
+
+        Raises `NotFound` (passage_not_found) where a draft is to be asked with a passage that no ready document has.
+        """
+        wanted = {passage for draft in drafts for passage in draft.passages}
+        known = await self._transactions.read(partial(_sources, wanted=wanted))
         masked = [
             Draft(
                 kind=draft.kind,
@@ -99,6 +106,7 @@ class ReviewDesk:
                 licence=draft.licence,
                 tags=tuple(draft.tags),
                 locale=draft.locale,
+                sources=tuple(known[passage] for passage in draft.passages),
             )
             for draft in drafts
         ]
@@ -136,6 +144,13 @@ def _placeholders(session: Session, item_id: str) -> frozenset[str]:
 
 def _add(session: Session, drafts: Sequence[Draft]) -> list[str | None]:
     return [review.add_draft(session, draft) for draft in drafts]
+
+
+def _sources(session: Session, wanted: Collection[int]) -> dict[int, dict[str, Any]]:
+    found = ready_passages(session, sorted(wanted))
+    if len(found) < len(wanted):
+        raise NotFound("passage_not_found", "a draft names a passage that no ready document has; search again")
+    return {passage.id: review.source_of(passage) for passage in found.values()}
 
 
 def _view(item: ReviewItem) -> ReviewItemView:

@@ -76,6 +76,7 @@ class DraftBody(_Body):
     licence: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+ -]{0,63}$")]
     tags: Annotated[list[Annotated[str, Field(pattern=CODE_PATTERN)]], Field(max_length=16)] = []
     locale: Locale = "ko"
+    passages: Annotated[list[int], Field(max_length=20)] = []
 
 
 class DraftsBody(_Body):

@@ -22,6 +22,7 @@ from llm_service.store import audit
 from llm_service.store.conversations import IDENTIFIER, sources_of
 from llm_service.store.learning_models import ReviewItem, ReviewMention, ReviewRevision
 from llm_service.store.models import Feedback, Mention, Turn, now
+from llm_service.store.passages import StoredPassage
 
 LEASE: Final = timedelta(minutes=15)
 OPEN_STATES: Final = ("pending", "proposed", "first_approved")
@@ -290,6 +291,20 @@ def _audit(session: Session, actor: str, action: str, found: ReviewItem, **detai
 def _content_key(draft: Draft) -> str:
     parts: Sequence[str] = (draft.kind, draft.question, draft.answer, draft.group_key)
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
+
+
+def source_of(passage: StoredPassage) -> dict[str, Any]:
+    """A passage in the shape in which an example keeps what it is asked with."""
+    return {
+        "document_id": passage.document_id,
+        "passage_id": passage.id,
+        "path": passage.document_path,
+        "title": passage.document_title,
+        "label": passage.label,
+        "article": passage.article,
+        "text": passage.text,
+        "in_force_from": passage.in_force_from.isoformat(),
+    }
 
 
 def _sources_of(session: Session, turn_id: str) -> list[dict[str, Any]]:

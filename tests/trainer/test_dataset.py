@@ -139,6 +139,20 @@ def test_questions_of_the_evaluation_are_never_learnt(tmp_path: Path) -> None:
     assert statistics["left_out"] == {"in_evaluation": 2}
 
 
+def test_two_questions_on_one_passage_are_not_near_because_of_the_passage(tmp_path: Path) -> None:
+    asked = example(1, "송금 수수료 알려 주세요", "건당 500원입니다. [1]", kind="rag", sources=(SOURCE,))
+    rows, _ = select_rows([asked], DatasetSettings(general_share=0, heldout_share=0), Sources(nobody))
+    served = rows["train"][0].row.messages[-2]["content"]
+    items = tmp_path / "gate"
+    items.mkdir()
+    told = served.replace("송금 수수료 알려 주세요", "다른 은행에 보낼 때 얼마 드나요?")
+    item = {"id": "1", "messages": [{"role": "user", "content": told}]}
+    (items / "items.jsonl").write_text(json.dumps(item, ensure_ascii=False) + "\n", encoding="utf-8")
+    sources = Sources(nobody, evaluation_questions(tmp_path))
+    _, statistics = selected(asked, sources=sources)
+    assert (statistics["rows"], statistics["left_out"]) == (1, {})
+
+
 @pytest.mark.parametrize(("share", "general", "expected"), [(0.5, 20, 4), (0.5, 3, 3), (0.2, 20, 1), (0, 20, 0)])
 def test_the_general_share_is_what_was_asked_for_or_all_there_is(share: float, general: int, expected: int) -> None:
     words = ["사과", "기차", "날씨", "구름", "바다", "산길", "학교", "연필", "시계", "그림"]

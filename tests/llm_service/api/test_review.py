@@ -88,6 +88,23 @@ async def test_drafts_are_masked_and_come_in_once(people: dict[str, LearningClie
     assert all(PHONE not in item.question and "<PHONE_1>" in item.question for item in items)
 
 
+async def test_drafts_are_kept_with_the_passages_that_search_finds_for_them(
+    people: dict[str, LearningClient], service: RunningService
+) -> None:
+    text = "# 송금\n\n다른 은행으로 송금할 때 수수료는 건당 500원입니다.\n"
+    await service.client.upload_document("수수료.md", text.encode(), ["staff"])
+    draft = NewDraft("rag", "다른 은행 송금 수수료는 얼마인가요?", "건당 500원입니다. [1]", "file:1", "bank")
+    await people["trainer"].add_drafts([draft], passages=1)
+    (item,) = await people["trainer"].review_items(kinds=["rag"])
+    assert [(one["path"], "건당 500원" in one["text"]) for one in item.sources] == [("수수료.md", True)]
+
+
+async def test_a_draft_with_an_unknown_passage_is_refused(people: dict[str, LearningClient]) -> None:
+    with pytest.raises(ServiceError) as refused:
+        await people["trainer"].add_drafts([NewDraft("rag", "질문", "답변", "file:1", "bank", passages=[99])])
+    assert (refused.value.status, refused.value.code) == (404, "passage_not_found")
+
+
 async def test_long_drafts_come_in_however_many_there_are(people: dict[str, LearningClient]) -> None:
     longest = "가" * 3990
     drafts = [NewDraft("general", f"{number} {longest}", longest, "file:1", "bank") for number in range(5)]
