@@ -37,7 +37,6 @@ RULES_FILE: Final = "gate.yaml"
 PUBLICATION: Final = "publication"
 REGISTERED_BY: Final = "trainer"
 CORRECTION_TOKENS: Final = 256
-PROBE_TOKENS: Final = 64
 
 
 def examine(trained: Trained, still_ours: Callable[[], None], settings: Settings) -> Examined:
@@ -139,13 +138,14 @@ def _identity(trained: Trained) -> BaseIdentity:
 def _published(
     trained: Trained, items: EvaluationSet, evaluation: Evaluation, decision: Any, identity: BaseIdentity
 ) -> Publication:
-    asked = [item for item in items.items if item.kind == "answer" and len(item.messages) <= 2]
+    written = [item for item in items.items if item.kind == "answer" and len(item.messages) <= 2]
+    asked = sorted(written, key=lambda item: item.maximum_tokens)
     answers = {name: evaluation.subjects[name].answers for name in (BASE, CANDIDATE)}
     probes = choose_probes(
         [item.prompt for item in asked],
         [answers[BASE].get(item.id, "") for item in asked],
         [answers[CANDIDATE].get(item.id, "") for item in asked],
-        PROBE_TOKENS,
+        [item.maximum_tokens for item in asked],
     )
     directory = trained.run_dir / PUBLICATION
     shutil.rmtree(directory, ignore_errors=True)  # of an attempt that was interrupted

@@ -105,18 +105,21 @@ def choose_probes(
     prompts: Sequence[Sequence[Message]],
     base_answers: Sequence[str],
     candidate_answers: Sequence[str],
-    maximum_tokens: int,
+    maximum_tokens: Sequence[int],
 ) -> tuple[RecordedProbe, ...]:
     """Up to `PROBES_WANTED` prompts whose answers tell the adapter from its base, with the hashes of both answers.
 
-    Prompts are masked text, as evaluation sets hold it. Raises `InvalidInput` (adapter_probe_missing) if the adapter
+    Prompts are masked text, as evaluation sets hold it; a probe allows as many tokens as its answers were allowed, or a
+    cut one would not be met again. Raises `InvalidInput` (adapter_probe_missing) if the adapter
     answers everything as its base does: nothing could show that it is served.
     """
     probes: list[RecordedProbe] = []
-    for prompt, by_base, by_candidate in zip(prompts, base_answers, candidate_answers, strict=True):
+    for prompt, by_base, by_candidate, longest in zip(
+        prompts, base_answers, candidate_answers, maximum_tokens, strict=True
+    ):
         differs = answer_sha256(by_base) != answer_sha256(by_candidate)
         if differs and by_candidate and len(prompt) <= 2 and len(probes) < PROBES_WANTED:
-            probes.append(_probe(prompt, by_base, by_candidate, maximum_tokens))
+            probes.append(_probe(prompt, by_base, by_candidate, longest))
     if not probes:
         raise InvalidInput("adapter_probe_missing", "the adapter answers every prompt as its base does")
     return tuple(probes)

@@ -227,7 +227,7 @@ def _published(directory: Path, frozen: EvaluationSet, find: Any, **changes: Any
     told = evaluated(frozen, find, base=GUESSING, candidate=KNOWING)
     decision = decide(told.report, load_rules())
     answers = [[told.subjects[name].answers[key] for key in ("a0", "r")] for name in (BASE, CANDIDATE)]
-    probes = choose_probes([entry.prompt for entry in (ITEMS[0], ITEMS[-3])], answers[0], answers[1], 32)
+    probes = choose_probes([entry.prompt for entry in (ITEMS[0], ITEMS[-3])], answers[0], answers[1], [32, 32])
     result = replace(_trained(directory / "trained"), **changes)
     base = BaseIdentity("mistral-7b-ko", "r1", {"config.json": "c" * 64})
     made = publish(result, load_recipe("tiny-cpu"), base, told.report, decision, probes, directory / "published")
@@ -266,7 +266,7 @@ def test_weights_that_changed_after_training_are_not_published(
 
 def test_an_adapter_that_answers_as_its_base_cannot_be_told_from_it() -> None:
     with pytest.raises(HaechiError, match="adapter_probe_missing"):
-        choose_probes([(Message("user", "금리?"),)], ["예."], ["예. "], 8)
+        choose_probes([(Message("user", "금리?"),)], ["예."], ["예. "], [8])
 
 
 PAIRS = [Pair(f"q{n}", f"질문 {n}", f"좋은 답 {n}", f"나쁜 답 {n}") for n in range(20)]
