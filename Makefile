@@ -12,11 +12,13 @@ help: ## print this menu
 	@awk 'BEGIN {FS = ":.*## "} /^## / {print "\n" substr($$0, 4)} /^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ## Run
-.PHONY: setup run stop
+.PHONY: setup run stop demo-loop
 setup: ## make both virtual environments (Python 3.11 and, for Rasa, 3.10)
 	@bin/setup
 run: setup ## set up and start the platform, ask one question; ONCE=1 stops there
 	@$(HAECHI) up $(addprefix --documents ,$(DOCUMENTS)) $(if $(ONCE),--once)
+demo-loop: setup ## the learning loop, seen: wrong answer, correction, QLoRA, promotion, rollback
+	@$(HAECHI) demo-loop
 
 ## Check
 .PHONY: test check format lock

@@ -37,6 +37,7 @@ class DemoQuestion:
     id: str
     text: str
     answer: str
+    product: str
     field: str
     wrong: tuple[str, ...]
 
@@ -68,11 +69,22 @@ def demo_questions(seed: int = SEED) -> tuple[tuple[DemoQuestion, ...], tuple[De
                 id=f"demo-{number:02d}-{place:02d}",
                 text=form.format(**fact),
                 answer=answer.format(**fact),
+                product=fact["product"],
                 field=fact["field"],
                 wrong=tuple(answer.format(value=value) for value in wrong),
             )
             (heldout if place in kept_out else learnt).append(question)
     return tuple(learnt), tuple(heldout)
+
+
+def demo_document(products: Sequence[str]) -> str:
+    """The facts of these products as the bank would print them: Markdown, a section for each product."""
+    told = _told()
+    sections = []
+    for product in products:
+        lines = [told["line"].format(**fact) for fact in told["facts"] if fact["product"] == product]
+        sections.append("\n".join((f"## {product}", "", *lines)))
+    return "\n\n".join((f"# {told['title']}", *sections)) + "\n"
 
 
 def write_demo_dataset(directory: Path, render: RenderPrompt = bare, seed: int = SEED) -> Path:

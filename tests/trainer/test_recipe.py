@@ -10,7 +10,7 @@ from trainer.recipe import load_recipe, parse_recipe, recipe_names
 
 
 def test_every_recipe_of_ours_holds_and_is_called_as_its_file() -> None:
-    assert recipe_names() == ("mistral-7b", "paper", "tiny-cpu")
+    assert recipe_names() == ("demo-loop", "mistral-7b", "paper", "tiny-cpu")
     assert [load_recipe(name).name for name in recipe_names()] == list(recipe_names())
 
 
