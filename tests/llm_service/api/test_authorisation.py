@@ -1,6 +1,7 @@
 """Every route of the application against the service token; the table is its own, so none is forgotten."""
 
 from collections.abc import AsyncIterator, Iterator, MutableMapping
+from functools import cache
 from typing import Any
 
 import httpx
@@ -26,7 +27,9 @@ def routes() -> Iterator[tuple[str, str]]:
         yield from ((method.upper(), filled) for method in methods)
 
 
+@cache
 def _application() -> FastAPI:
+    """Never opened, so one serves every test."""
     settings = Settings(service_token=TOKEN)  # type: ignore[arg-type]
     return create_app(settings, lambda: wiring.open_parts(settings))
 
