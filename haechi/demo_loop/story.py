@@ -38,7 +38,9 @@ from trainer.measures.text import exact_match
 RECIPE: Final = "demo-loop"
 DOCUMENT: Final = "상품안내.md"
 LICENCE: Final = "bank"
-POLL_SECONDS: Final = 0.25
+POLL_SECONDS: Final = 0.1
+TRAINING_POLL_SECONDS: Final = 2.0
+"""Training takes every core there is: who watches asks seldom."""
 STEP_SECONDS: Final = 900
 READERS: Final = 3
 READ_ON_SECONDS: Final = 3.0
@@ -217,7 +219,9 @@ class Story:
     async def _freeze(self) -> DatasetView:
         trainer = self._learning("trainer")
         asked = await trainer.request_dataset({"general_share": 0.0, "heldout_share": 0.1})
-        found = await _until(lambda: trainer.dataset(asked.name), lambda one: one.state in ("ready", "failed"))
+        found = await _until(
+            lambda: trainer.dataset(asked.name), lambda one: one.state in ("ready", "failed"), TRAINING_POLL_SECONDS
+        )
         if found.state != "ready":
             raise LoopBroken(f"the dataset ended as {found.state}: {found.error_code}")
         left_out = sum(found.statistics["left_out"].get(code, 0) for code in ("in_evaluation", "duplicate"))
@@ -234,7 +238,8 @@ class Story:
             self._progress(run, await trainer.training_points(asked.id))
             return run
 
-        run = await _until(look, lambda one: one.state in ("succeeded", "failed", "cancelled"))
+        ended = ("succeeded", "failed", "cancelled")
+        run = await _until(look, lambda one: one.state in ended, TRAINING_POLL_SECONDS)
         if run.outcome.get("verdict") != "candidate":
             raise LoopBroken(f"the training ended as {run.state}: {run.error_code} {run.outcome}")
         self._say("gate", adapter=run.outcome["adapter"], steps=run.step)
@@ -347,13 +352,15 @@ class Story:
         return found
 
 
-async def _until(look: Callable[[], Awaitable[Found]], holds: Callable[[Found], bool]) -> Found:
+async def _until(
+    look: Callable[[], Awaitable[Found]], holds: Callable[[Found], bool], every_seconds: float = POLL_SECONDS
+) -> Found:
     """Look again until it holds. Raises `LoopBroken` after `STEP_SECONDS`."""
     deadline = time.monotonic() + STEP_SECONDS
     while not holds(found := await look()):
         if time.monotonic() > deadline:
             raise LoopBroken(f"a step took longer than {STEP_SECONDS} s")
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(every_seconds)
     return found
 
 
