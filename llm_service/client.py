@@ -1,6 +1,7 @@
 """The one way in to llm_service for everything outside it: typed calls and the shapes that travel.
 
-Imports nothing of ours, so that the gateway and the command line depend on the wire and not on the service.
+Imports nothing of ours but the connections, so that the gateway and the command line depend on the wire and not on the
+service.
 """
 
 import json
@@ -11,6 +12,8 @@ from datetime import date
 from typing import Any, Final, Literal
 
 import httpx
+
+from llm_service.connections import StreamingTransport
 
 Audience = Literal["staff", "customer"]
 Locale = Literal["ko", "en"]
@@ -355,12 +358,10 @@ class LlmServiceClient:
 
     def __init__(self, base_url: str, token: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         timeout = httpx.Timeout(CALL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         self._http = httpx.AsyncClient(
             base_url=base_url,
             timeout=timeout,
-            limits=limits,
-            transport=transport,
+            transport=transport or StreamingTransport(),
             trust_env=False,
             headers={"Authorization": f"Bearer {token}"},
         )

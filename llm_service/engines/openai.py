@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import httpx
 
+from llm_service.connections import StreamingTransport
 from llm_service.engines.failures import Patience, failure_of, in_time, stream_cut, timed_out, unreachable
 from llm_service.engines.model_server import Capabilities, Delta, Health, Prompt, PromptForm, Sampling, Usage
 from llm_service.engines.stop_strings import until_stop
@@ -84,8 +85,8 @@ class OpenAiServer:
             base_url=self.address,
             trust_env=False,
             timeout=httpx.Timeout(None, connect=self._patience.connect_seconds),
-            # The pool decides how many run; a second bound here would be a queue that nobody sees.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
+            # Without a bound: the pool decides how many run; a second one here would be a queue that nobody sees.
+            transport=StreamingTransport(),
         )
 
     async def stream(self, prompt: Prompt, adapter: str | None, sampling: Sampling) -> AsyncGenerator[Delta, None]:

@@ -1,0 +1,103 @@
+"""The transport under our clients: connections are used again, given up with their stream, and fail as httpx's do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from llm_service.connections import StreamingTransport
+
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+ENDING = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n"
+
+
+@dataclass
+class _Server:
+    """Answers every request with the same bytes, and counts who comes and who has left."""
+
+    reply: bytes
+    url: str = ""
+    connections: int = 0
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(self.reply)
+                if self.reply == ENDING:
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.left.set()
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def _serving(reply: bytes) -> AsyncIterator[_Server]:
+    answering = _Server(reply)
+    server = await asyncio.start_server(answering.serve, "127.0.0.1", 0)
+    answering.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        yield answering
+
+
+@asynccontextmanager
+async def _client(read_seconds: float = 5) -> AsyncIterator[httpx.AsyncClient]:
+    timeout = httpx.Timeout(5, read=read_seconds)
+    async with httpx.AsyncClient(transport=StreamingTransport(), trust_env=False, timeout=timeout) as http:
+        yield http
+
+
+async def test_a_connection_is_used_again() -> None:
+    async with _serving(WHOLE) as server, _client() as http:
+        texts = [(await http.get(server.url)).text for _ in range(3)]
+    assert (texts, server.connections) == (["ok"] * 3, 1)
+
+
+async def test_a_connection_that_the_server_ends_is_not_used_again() -> None:
+    async with _serving(ENDING) as server, _client() as http:
+        texts = [(await http.get(server.url)).text for _ in range(3)]
+    assert (texts, server.connections) == (["ok"] * 3, 3)
+
+
+async def test_requests_at_the_same_time_have_connections_of_their_own() -> None:
+    async with _serving(WHOLE) as server, _client() as http:
+        await asyncio.gather(*(http.get(server.url) for _ in range(5)))
+    assert server.connections == 5
+
+
+async def test_leaving_a_stream_ends_its_connection() -> None:
+    async with _serving(ENDLESS) as server, _client() as http:
+        async with http.stream("GET", server.url) as response:
+            assert await anext(response.aiter_bytes()) == b"first"
+        async with asyncio.timeout(5):
+            await server.left.wait()
+
+
+async def _read_on(http: httpx.AsyncClient, url: str) -> None:
+    async with http.stream("GET", url) as response:
+        await response.aread()
+
+
+async def test_silence_is_a_read_timeout() -> None:
+    async with _serving(ENDLESS) as server, _client(read_seconds=0.05) as http:
+        with pytest.raises(httpx.ReadTimeout):
+            await _read_on(http, server.url)
+
+
+async def _nobody_there() -> str:
+    async with _serving(WHOLE) as server:
+        return server.url
+
+
+async def test_an_address_without_a_server_is_a_connect_error() -> None:
+    url = await _nobody_there()
+    async with _client() as http:
+        with pytest.raises(httpx.ConnectError):
+            await http.get(url)
