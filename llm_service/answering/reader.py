@@ -48,15 +48,17 @@ class AnswerReader:
         Where the log has expired, the answer is told again from its beginning, out of the records, under numbers that
         follow `after`; the notice `answer_restated` says so to a reader who has seen a part of it.
         """
-        locale = await self._transactions.read(partial(_locale_of, turn_id=turn_id, conversation_id=conversation_id))
+        locale, is_coming = await self._transactions.read(
+            partial(_looked_up, turn_id=turn_id, conversation_id=conversation_id)
+        )
         await self._log.ping()
-        return self._while_reachable(turn_id, after, locale)
+        return self._while_reachable(turn_id, after, locale, is_coming)
 
     async def _while_reachable(
-        self, turn_id: str, after: int, locale: Locale
+        self, turn_id: str, after: int, locale: Locale, is_coming: bool
     ) -> AsyncGenerator[StreamEvent | None, None]:
         try:
-            async with aclosing(self._follow(turn_id, after)) as followed:
+            async with aclosing(self._follow(turn_id, after, is_coming)) as followed:
                 async for event in followed:
                     yield event
                     after = after if event is None else event.id
@@ -65,9 +67,10 @@ class AnswerReader:
             LOG.warning("stream ended early", turn_id=turn_id, code=error.code, exc_info=error)
             yield StreamEvent(after, "error", {"code": error.code, "message": sentence(error.code, locale)})
 
-    async def _follow(self, turn_id: str, after: int) -> AsyncGenerator[StreamEvent | None, None]:
+    async def _follow(self, turn_id: str, after: int, is_coming: bool) -> AsyncGenerator[StreamEvent | None, None]:
         deadline = asyncio.get_running_loop().time() + self._longest_seconds
-        wait_seconds = 0.0
+        # Of an answer that was unfinished a moment ago the records know nothing to tell: its log is waited for.
+        wait_seconds = self._heartbeat_seconds if is_coming else 0.0
         while asyncio.get_running_loop().time() < deadline:
             events = await self._log.read(turn_id, after, wait_seconds)
             if not events:
@@ -95,9 +98,11 @@ class AnswerReader:
         return [StreamEvent(after + place, name, data) for place, (name, data) in enumerate(told, start=1)]
 
 
-def _locale_of(session: Session, turn_id: str, conversation_id: str) -> Locale:
-    locale: Locale = conversations.owned_turn(session, turn_id, conversation_id).conversation.locale  # type: ignore[assignment]
-    return locale
+def _looked_up(session: Session, turn_id: str, conversation_id: str) -> tuple[Locale, bool]:
+    """The language of a turn's conversation, and whether its end is still to come."""
+    turn = conversations.owned_turn(session, turn_id, conversation_id)
+    locale: Locale = turn.conversation.locale  # type: ignore[assignment]
+    return locale, turn.state not in FINISHED_STATES
 
 
 def _told_again(session: Session, turn_id: str, to_a_returning_reader: bool) -> list[tuple[EventName, dict[str, Any]]]:

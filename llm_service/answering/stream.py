@@ -81,9 +81,10 @@ class MemoryAnswerLog:
 
     async def read(self, turn_id: str, after: int, wait_seconds: float) -> list[StreamEvent]:
         log = self._log_of(turn_id)
-        if len(log.events) <= after and not log.ended:
+        if len(log.events) <= after and not log.ended and wait_seconds > 0:
             try:
-                await asyncio.wait_for(log.grown.wait(), wait_seconds)
+                async with asyncio.timeout(wait_seconds):
+                    await log.grown.wait()
             except TimeoutError:
                 return []
         return log.events[after:]

@@ -50,5 +50,5 @@ def estimated_tokens(text: str) -> int:
     Meant to be too many rather than too few for vocabularies that hold common Hangul syllables; a vocabulary that
     spells them in UTF-8 bytes takes three. Only the model's own tokenizer is exact.
     """
-    other = sum(not character.isascii() for character in text)
+    other = len(text) - len(text.encode("ascii", "ignore"))
     return other * TOKENS_PER_OTHER_CHARACTER + -(-(len(text) - other) // ASCII_CHARACTERS_PER_TOKEN)
