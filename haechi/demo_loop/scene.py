@@ -20,7 +20,7 @@ import httpx
 from haechi.connection import Platform, running_platform
 from haechi.settings import PlatformSettings
 from haechi.start import Plan, Start, plan_start, prepare, running
-from haechi.supervisor import PROJECT
+from haechi.supervisor import PROJECT, end_with_the_parent
 
 BASE: Final = "tiny"
 PROCESSES: Final = ("redis", "llm_service", "gateway", "worker", "trainer")
@@ -114,7 +114,14 @@ def _replicas(base: Path) -> Iterator[tuple[str, ...]]:
     ports = _free_ports(REPLICAS)
     command = [sys.executable, "-m", "llm_service.engines.devserver", "--base", str(base), "--port"]
     started = [
-        subprocess.Popen([*command, str(port)], cwd=PROJECT, env=_quiet_environment(), stderr=subprocess.DEVNULL)
+        subprocess.Popen(
+            [*command, str(port)],
+            cwd=PROJECT,
+            env=_quiet_environment(),
+            stderr=subprocess.DEVNULL,
+            # None is left behind, however this process ends.
+            preexec_fn=end_with_the_parent,  # noqa: PLW1509
+        )
         for port in ports
     ]
     try:

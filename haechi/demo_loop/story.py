@@ -37,7 +37,10 @@ from trainer.measures.text import exact_match
 
 RECIPE: Final = "demo-loop"
 DOCUMENT: Final = "상품안내.md"
+BASE_ADAPTER: Final = "base"
+"""What a turn is kept with that no adapter answered."""
 LICENCE: Final = "bank"
+ENGINE: Final = "devserver"
 POLL_SECONDS: Final = 0.1
 TRAINING_POLL_SECONDS: Final = 2.0
 """Training takes every core there is: who watches asks seldom."""
@@ -305,6 +308,8 @@ class Story:
         trained = prompt_hash(as_served(told.question, passages[told.id]))
         sources = ", ".join(f"[{one.number}] {one.label}" for one in answered.seen.sources)
         text = _on_one_line(answered.seen.answer)
+        if answered.explained.engine != ENGINE:
+            self._say("not_the_model", adapter=adapter)
         self._say("asked_again", text=text, engine=answered.explained.engine, adapter=adapter, sources=sources)
         return answered, answered.explained.prompt_sha256 == trained
 
@@ -329,7 +334,7 @@ class Story:
         await self._adapters("trainer").roll_back("active", "demo_loop")
         called = time.perf_counter() - started
         again = partial(self._ask, self._material.told.question)
-        after = await _until(again, lambda one: one.explained.adapter is None)
+        after = await _until(again, lambda one: one.explained.adapter == BASE_ADAPTER)
         until_base = time.perf_counter() - started
         self._say("rolled_back", call=called, until=until_base, engine=after.explained.engine)
         return RolledBack(called, until_base, after)

@@ -10,7 +10,7 @@ import pytest
 
 from haechi.demo_loop.material import material
 from haechi.demo_loop.scene import scene
-from haechi.demo_loop.story import Story, Told
+from haechi.demo_loop.story import BASE_ADAPTER, Story, Told
 from haechi.demo_loop.telling import draw_loss, sparkline
 from llm_service.learning_client import LossPointView, TrainingRunView
 
@@ -41,14 +41,14 @@ async def test_a_wrong_answer_becomes_a_right_one_and_goes_back_on_call(tmp_path
     assert told.promoted.reading.failed == 0
     assert told.promoted.seconds <= 10
     assert told.rolled_back.call_seconds <= 2
-    assert told.rolled_back.after.explained.adapter is None
+    assert told.rolled_back.after.explained.adapter == BASE_ADAPTER
     assert draw_loss(told.points, tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert sparkline(told.points)[0] == "█"
 
 
 def people_saw_a_quotation_first(told: Told) -> None:
     """The base's text did not pass the check, and what stood in for it was called what it is."""
-    assert told.before.explained.adapter is None
+    assert told.before.explained.adapter == BASE_ADAPTER
     assert told.before.explained.engine == "extractive"
     assert "quotation_fallback" in told.before.seen.notices
     assert any(verdict["failures"] for verdict in told.before.explained.verdicts)
