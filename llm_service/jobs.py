@@ -90,19 +90,19 @@ def _rules(settings: Settings) -> dict[str, Any]:
             "socket_connect_timeout": 5,
         },
         "beat_schedule_filename": str(settings.home / "beat-schedule"),
-        "beat_schedule": _schedule(),
+        "beat_schedule": _schedule(min(SWEEP_SECONDS, settings.job_lease_seconds)),
         "timezone": "Asia/Seoul",
         "enable_utc": True,
     }
 
 
-def _schedule() -> dict[str, Any]:
+def _schedule(sweep_seconds: float) -> dict[str, Any]:
     def every(task: str, when: Any, expires_seconds: float) -> dict[str, Any]:
         # A message that waited longer than until the next one comes is of no use any more.
         return {"task": task, "schedule": when, "options": {"queue": HOUSEKEEPING, "expires": expires_seconds}}
 
     return {
-        "sweep": every(SWEEP, SWEEP_SECONDS, SWEEP_SECONDS * 2),
+        "sweep": every(SWEEP, sweep_seconds, SWEEP_SECONDS * 2),
         "retrain": every(RETRAIN_WHEN_DUE, RETRAIN_CHECK_SECONDS, RETRAIN_CHECK_SECONDS),
         "purge": every(REQUEST_PURGE, crontab(hour=3, minute=0), SHORT_TASK_SECONDS),
         "retests": every(REQUEST_RETESTS, crontab(hour=0, minute=10), SHORT_TASK_SECONDS),

@@ -130,7 +130,7 @@ def _add_job(app: Celery, context: Context, name: str, work: Work) -> None:
         try:
             is_done = do_job(context, job_id, work)
         except DeviceBusy:
-            raise task.retry(countdown=DEVICE_WAIT_SECONDS) from None
+            raise task.retry(countdown=min(DEVICE_WAIT_SECONDS, context.lease.total_seconds())) from None
         if not is_done:
             # Delivered twice, or again after a worker died: its lease says which; look again when that is over.
             raise task.retry(countdown=context.lease.total_seconds())
