@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,9 +95,8 @@ def write_adapter(directory: Path, base: Path, seed: int, rank: int = 4, strengt
 def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
     until = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < until:
-        try:
+        with suppress(httpx.TransportError):
             if httpx.get(f"{url}/health", trust_env=False).is_success:
                 return
-        except httpx.TransportError:
-            time.sleep(0.05)
+        time.sleep(0.05)  # after a refusal as well: a server that is loading is not to be kept busy with being asked
     raise RuntimeError(f"the development server did not become ready, exit status {process.poll()}")
