@@ -21,7 +21,7 @@ LEAST_EXACT = 0.8
 
 
 def demo_loop(
-    products: Annotated[int, typer.Option(min=2, max=10, help="How many invented products. / 상품 수")] = 4,
+    products: Annotated[int, typer.Option(min=2, max=10, help="How many invented products. / 상품 수")] = 2,
     folder: Annotated[Path | None, typer.Option(help="A new folder to keep it in. / 새 폴더")] = None,
 ) -> None:
     """틀린 답이 고쳐지기까지를 처음부터 끝까지 보여줍니다. Show the learning loop, from a wrong answer and back."""
