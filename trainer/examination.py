@@ -26,14 +26,13 @@ from trainer.dataset_job import masker, personal_data_finder
 from trainer.encoding import Row, read_rows
 from trainer.evaluate import ACTIVE, BASE, CANDIDATE, Evaluation, evaluate, masker_finder
 from trainer.evaluation_set import CORRECTION_TAG, EvaluationSet, Item, ItemMessage, freeze, read_set
-from trainer.gate import decide, load_rules
+from trainer.gate import RULES_FILE, decide, load_rules
 from trainer.publish import BaseIdentity, Publication, base_identity, choose_probes, publish
 from trainer.retrain import Examined, Trained
 from trainer.subjects import LocalModel
 
 GATE_SET: Final = "gate"
 """Folder of the frozen set below `evaluation`; approved corrections are asked besides."""
-RULES_FILE: Final = "gate.yaml"
 PUBLICATION: Final = "publication"
 REGISTERED_BY: Final = "trainer"
 CORRECTION_TOKENS: Final = 256

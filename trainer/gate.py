@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,6 +16,8 @@ from llm_service.errors import InvalidInput, NotFound
 from trainer.evaluate import ACTIVE, BASE, CANDIDATE, SCORE
 from trainer.evaluation_set import CORRECTION_TAG
 
+RULES_FILE: Final = "gate.yaml"
+"""A bank's own rules, in the directory of what is learnt; without it, ours hold."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Rule = Literal["tags", "leaks", "corrections", "least"]
 

@@ -21,6 +21,7 @@ from haechi.connection import Platform, running_platform
 from haechi.settings import PlatformSettings
 from haechi.start import Plan, Start, plan_start, prepare, running
 from haechi.supervisor import PROJECT, end_with_the_parent
+from trainer.gate import RULES_FILE
 
 BASE: Final = "tiny"
 PROCESSES: Final = ("redis", "llm_service", "gateway", "worker", "trainer")
@@ -45,6 +46,10 @@ class Scene:
     @property
     def evaluation_set(self) -> Path:
         return self.learning / "evaluation" / "gate"
+
+    @property
+    def gate_rules(self) -> Path:
+        return self.learning / RULES_FILE
 
     def run_directory(self, run_id: str) -> Path:
         return self.learning / "runs" / run_id

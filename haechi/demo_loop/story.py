@@ -15,7 +15,15 @@ from typing import Final, Protocol, TypeVar
 from uuid import uuid4
 
 from bot.gateway.client import GatewayAnswer, GatewayError
-from haechi.demo_loop.material import ANSWER_TOKENS, Asked, Material, as_served, freeze_gate, write_curated
+from haechi.demo_loop.material import (
+    ANSWER_TOKENS,
+    Asked,
+    Material,
+    as_served,
+    freeze_gate,
+    write_curated,
+    write_gate_rules,
+)
 from haechi.demo_loop.scene import BASE, Scene
 from llm_service.adapter_client import AdapterClient, AdapterStatus
 from llm_service.answering.prompt import prompt_hash, render_mistral
@@ -155,6 +163,7 @@ class Story:
             before, base_text = await self._timed("question", partial(self._ask_before, passages))
             approved = await self._timed("review", partial(self._review, before))
             freeze_gate(self._material.heldout, passages, self._scene.evaluation_set)
+            write_gate_rules(self._scene.gate_rules)
             dataset = await self._timed("dataset", self._freeze)
             run, points = await self._timed("training", partial(self._train, dataset))
             adapter = await self._timed("approval", partial(self._approve_adapter, run))

@@ -39,8 +39,6 @@ async def test_a_wrong_answer_becomes_a_right_one_and_goes_back_on_call(tmp_path
     assert told.exact("adapter") >= 0.8
     assert told.is_prompt_the_trained_one
     assert told.promoted.reading.failed == 0
-    assert told.promoted.seconds <= 10
-    assert told.rolled_back.call_seconds <= 2
     assert told.rolled_back.after.explained.adapter == BASE_ADAPTER
     assert draw_loss(told.points, tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert sparkline(told.points)[0] == "█"

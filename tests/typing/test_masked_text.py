@@ -23,6 +23,9 @@ MAKERS: Final = {
     "llm_service/masking/masker.py with_placeholders",
     # Our own constants.
     "llm_service/answering/search_desk.py <module>",
+    # The demonstration's questions of its own, and a passage as the service's search gave it.
+    "haechi/demo_loop/material.py as_served",
+    "haechi/demo_loop/material.py _candidate",
     "llm_service/retrieval/lexical.py Lexical.warm_up",
     "llm_service/store/models.py Passage",
     # A passage is masked already; taking placeholders apart adds nothing to it.
