@@ -18,11 +18,11 @@ import pytest
 from haechi.secrets import ensure_secrets, read_secret
 from llm_service.client import CONVERSATION_HEADER, ConversationKey, LlmServiceClient, Route, ServiceError
 
-CUSTOMER = ConversationKey("web", "thread-of-canary-7193", "user-of-canary-7193", "customer")
+CUSTOMER = ConversationKey("web", "thread-of-kanarienvogel-7193", "user-of-kanarienvogel-7193", "customer")
 ROUTE = Route("ask_knowledge", 0.9, "rasa")
 # A telephone number, an e-mail address and a word that no rule masks: the first two must be nowhere but encrypted, the
 # last nowhere but in the masked question.
-PHONE, MAIL, WORD = "010-7193-4826", "canary7193@example.com", "canary7193"
+PHONE, MAIL, WORD = "010-7193-4826", "kanarienvogel7193@example.com", "kanarienvogel7193"
 DEPOSIT = "# 든든정기예금\n\n## 중도해지\n중도해지이율은 연 0.50%입니다.\n".encode()
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -58,7 +58,7 @@ async def test_a_process_answers_writes_no_text_and_stops_on_request(tmp_path: P
     assert all(json.loads(line)["service"] == "llm_service" for line in written.decode().splitlines())
     assert b"request declined" in written
     assert found_in(home, "<PHONE_1>"), "the search below would find nothing either"
-    for value in (PHONE, PHONE.replace("-", ""), MAIL, WORD, "canary"):
+    for value in (PHONE, PHONE.replace("-", ""), MAIL, WORD, "kanarienvogel"):
         assert value.encode() not in written
         assert not found_in(home, value)
 
