@@ -3,6 +3,7 @@
 The functions of this package are handed the open session; whether they are committed is decided here, once per call.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -52,11 +53,11 @@ class Transactions:
 
     async def run(self, work: Callable[[Session], Result]) -> Result:
         """Do the work in a worker thread and commit; an error rolls everything back."""
-        return await to_thread.run_sync(self.run_blocking, work, limiter=self._writers)
+        return await _to_its_end(self.run_blocking, work, self._writers)
 
     async def read(self, work: Callable[[Session], Result]) -> Result:
         """Do work that only asks, in a worker thread; it waits for no writer."""
-        return await to_thread.run_sync(self._read_blocking, work, limiter=self._readers)
+        return await _to_its_end(self._read_blocking, work, self._readers)
 
     def run_blocking(self, work: Callable[[Session], Result]) -> Result:
         """The same in the calling thread, for commands."""
@@ -82,6 +83,22 @@ class Transactions:
                 return work(session)
         except OperationalError as error:
             raise _unreachable() from error
+
+
+async def _to_its_end(
+    function: Callable[[Callable[[Session], Result]], Result],
+    work: Callable[[Session], Result],
+    limiter: CapacityLimiter,
+) -> Result:
+    """The work in a thread. Who is cancelled meanwhile waits for its end, or its connection would outlive the pool."""
+    running = asyncio.ensure_future(to_thread.run_sync(function, work, limiter=limiter))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()
+        raise
 
 
 def _somebody_was_first(error: DBAPIError) -> bool:

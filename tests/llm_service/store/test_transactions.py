@@ -123,3 +123,23 @@ def test_a_row_that_breaks_a_rule_is_a_fault_and_is_not_shown_in_logs(transactio
     told = describe_exception(refused.type, refused.value, refused.tb)
     assert told["class"] == "IntegrityError"
     assert "canary" not in str(told)
+
+
+async def test_who_is_cancelled_waits_for_the_work_to_end(transactions: Transactions, database: Engine) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(session: Session) -> None:
+        record(session)
+        begun.set()
+        assert go_on.wait(WAIT_SECONDS)
+
+    running = asyncio.create_task(transactions.run(wait))
+    assert await asyncio.to_thread(begun.wait, WAIT_SECONDS)
+    running.cancel()
+    finished, _ = await asyncio.wait([running], timeout=0.05)
+    assert not finished
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert database.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert await transactions.read(count) == 1
