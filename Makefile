@@ -6,6 +6,7 @@ STATUTES ?= ../shared/data/statutes
 # Documents ingested besides the samples, with who may see them; statutes are public.
 DOCUMENTS ?= $(addsuffix =staff$(comma)customer,$(wildcard $(STATUTES)/current))
 comma := ,
+WORKERS ?= 2
 
 .PHONY: help
 help: ## print this menu
@@ -22,8 +23,8 @@ demo-loop: setup ## the learning loop, seen: wrong answer, correction, QLoRA, pr
 
 ## Check
 .PHONY: test check format lock
-test: setup ## set up and run every test
-	@$(PYTHON) -m pytest
+test: setup ## set up and run every test, two files at a time; WORKERS=0 runs them in one process
+	@$(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 check: setup ## lint, types, import contracts, spelling
 	@bin/check
 format: setup ## format and sort what can be done by machine

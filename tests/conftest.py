@@ -45,6 +45,21 @@ MENTION_KEY = "test-mention-key-of-more-than-32-characters"
 VAULT_KEYS = "k1:" + base64.b64encode(b"a vault key for tests, 32 bytes!").decode()
 REDIS_PASSWORD = "test-redis-password"
 
+# Several workers (`make test`): what shares a costly process stays with one worker; everything else goes by file.
+TOGETHER = ("tests/bot/rasa/", "tests/e2e/", "tests/journeys/")
+# What takes minutes is begun first, so that the workers end together.
+LONGEST_FIRST = (
+    "tests/journeys/test_demo_loop.py",
+    "tests/privacy/",
+    "tests/llm_service/adapters/",
+    "tests/trainer/test_worker.py",
+    "tests/contracts/test_model_server.py",
+    "tests/journeys/",
+    "tests/admin/",
+    "tests/bot/rasa/",
+    "tests/e2e/",
+)
+
 MakeSettings = Callable[..., Settings]
 
 
@@ -77,6 +92,20 @@ def pytest_configure() -> None:
     """A shell starts what runs in the background with SIGINT ignored, and children inherit it; tests interrupt them."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Names the group of tests that one worker runs, and begins with the longest."""
+    for item in items:
+        path = item.nodeid.split("::")[0]
+        alone = path == LONGEST_FIRST[0]
+        group = path if alone else next((folder for folder in TOGETHER if path.startswith(folder)), path)
+        item.add_marker(pytest.mark.xdist_group(group))
+    order = {prefix: place for place, prefix in enumerate(LONGEST_FIRST)}
+    items.sort(
+        key=lambda item: next((place for prefix, place in order.items() if item.nodeid.startswith(prefix)), len(order))
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Development servers as processes of their own, and adapters for them that need no training."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -55,15 +56,21 @@ def run_devserver(*arguments: str, port: int | None = None) -> Iterator[RunningD
 
 
 def build_tiny_base() -> Path:
-    """The tiny base model, built in a process of its own at the first time and found after that."""
-    built = subprocess.run(
-        [sys.executable, "-m", "trainer.tiny_base", str(TINY_BASES)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        check=True,
-    )
+    """The tiny base model, built in a process of its own at the first time and found after that.
+
+    A second worker of the tests waits for the first one's build instead of building the same beside it.
+    """
+    TINY_BASES.mkdir(parents=True, exist_ok=True)
+    with (TINY_BASES / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        built = subprocess.run(
+            [sys.executable, "-m", "trainer.tiny_base", str(TINY_BASES)],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            check=True,
+        )
     return Path(built.stdout.strip()).resolve()
 
 
