@@ -158,6 +158,7 @@ class AdapterAlias(Base):
 class AdapterPromotion(Base):
     """One attempt to bring an approved version into service, from loading to its end; `slot` lets one load at a time.
 
+    `purpose` is why whoever started it wanted it; `reason` is why it ended as it did.
     loading → serving → replaced | rolled_back, or loading → failed | cancelled. `details` says what each replica lacks.
     """
 
@@ -184,6 +185,7 @@ class AdapterPromotion(Base):
     approval_id: Mapped[str] = mapped_column(String(32))
     share: Mapped[float | None] = mapped_column(Float)
     state: Mapped[str] = mapped_column(String(16), default="loading")
+    purpose: Mapped[str | None] = mapped_column(String(32))
     reason: Mapped[str] = mapped_column(String(64), default="")
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
     started_by: Mapped[str] = mapped_column(String(64))

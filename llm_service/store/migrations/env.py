@@ -5,7 +5,14 @@ from typing import Any, Literal
 from alembic import context
 
 import llm_service.store.learning_models  # noqa: F401  its tables belong to the schema
-from llm_service.store import adapter_models, console_models, embedding_models, index_models  # noqa: F401 (tables)
+from llm_service.store import (  # noqa: F401 (tables)
+    adapter_models,
+    console_models,
+    control_models,
+    embedding_models,
+    evaluation_models,
+    index_models,
+)
 from llm_service.store.models import Base, UtcDateTime
 
 
