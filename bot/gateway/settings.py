@@ -56,6 +56,11 @@ class GatewaySettings(BaseSettings):
         4000, ge=1, description="Longest question accepted; longer ones are refused unread."
     )
     maximum_body_bytes: int = Field(65_536, ge=1024, description="Largest request body accepted.")
+    directory_file: Path | None = Field(
+        None,
+        description="Who the users of Slack and Teams are to the bank: a YAML, JSON or CSV file (docs/identity.md);"
+        " without one everybody there is a customer without groups.",
+    )
     trusted_proxies: str = Field(
         "", description="Addresses of reverse proxies whose X-Forwarded-For is believed, separated by commas."
     )
