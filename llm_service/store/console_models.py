@@ -108,8 +108,32 @@ class ConsoleView(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
+class ConsoleAccessReview(Base):
+    """That somebody looked at what another person may do, and what came of it: kept, or the account closed.
+
+    `roles` are those that were looked at. Nobody reviews their own access: the database says so too.
+    """
+
+    __tablename__ = "console_access_reviews"
+    __table_args__ = (
+        CheckConstraint("reviewer_id <> account_id", name="ck_console_access_reviews_other"),
+        CheckConstraint("decision IN ('kept', 'closed')", name="ck_console_access_reviews_decision"),
+        Index("ix_console_access_reviews_account", "account_id", "reviewed_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
+    account_id: Mapped[str] = mapped_column(ForeignKey("console_accounts.id", ondelete="CASCADE"))
+    reviewer_id: Mapped[str] = mapped_column(String(32))
+    roles: Mapped[list[str]] = mapped_column(default=list)
+    decision: Mapped[str] = mapped_column(String(8))
+    reviewed_at: Mapped[datetime] = mapped_column(default=now)
+
+
 class ConsoleToken(Base):
-    """A token with which a program reads as a person in one role. `sha256` is all that is kept of it."""
+    """A token with which a program reads as a person in one role. `sha256` is all that is kept of it.
+
+    `scopes` name the parts of the console it may read; empty means all that the role may.
+    """
 
     __tablename__ = "console_tokens"
 
@@ -117,6 +141,7 @@ class ConsoleToken(Base):
     account_id: Mapped[str] = mapped_column(ForeignKey("console_accounts.id", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(String(64))
     role: Mapped[str] = mapped_column(String(16))
+    scopes: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
     created_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime]

@@ -110,7 +110,7 @@ class Turn(Base):
             "state IN ('received', 'answering', 'answered', 'refused', 'replied', 'stopped', 'failed')",
             name="ck_turns_state",
         ),
-        Index("ix_turns_created_at", "created_at"),
+        Index("ix_turns_created_at", "created_at", "id"),
         Index("ix_turns_adapter", "adapter", "answered_at"),
     )
 
@@ -166,6 +166,7 @@ class Feedback(Base):
         CheckConstraint("verdict IN ('up', 'down')", name="ck_feedback_verdict"),
         CheckConstraint("state IN ('pending', 'proposed', 'approved', 'rejected')", name="ck_feedback_state"),
         Index("ix_feedback_state_created_at", "state", "created_at"),
+        Index("ix_feedback_created_at", "created_at"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
@@ -313,7 +314,10 @@ class AuditEvent(Base):
     """
 
     __tablename__ = "audit_events"
-    __table_args__ = (UniqueConstraint("position", name="uq_audit_events_position"),)
+    __table_args__ = (
+        UniqueConstraint("position", name="uq_audit_events_position"),
+        Index("ix_audit_events_actor_at", "actor", "at"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     position: Mapped[int]
