@@ -5,12 +5,18 @@ from typing import Final
 from admin.logins import Person
 from admin.parts import Parts
 from llm_service.adapter_client import AdapterClient
-from llm_service.learning_client import PERSON_HEADER, ROLES_HEADER, LearningClient
+from llm_service.client import PERSON_HEADER, ROLES_HEADER, LlmServiceClient
+from llm_service.learning_client import LearningClient
 from llm_service.store import console
 from llm_service.store.identities import Identities
 
 CHANNEL: Final = "console"
 """What llm_service hashes the ids of the console's people with (`llm_service.api.acting`)."""
+
+
+def service_of(parts: Parts, person: Person) -> LlmServiceClient:
+    """The calls of documents and conversations, made as this person."""
+    return parts.llm_service.acting_as(person.account_id, sorted(person.roles))
 
 
 def learning_of(parts: Parts, person: Person) -> LearningClient:

@@ -11,7 +11,7 @@ from getpass import getuser
 from haechi.connection import platform
 from haechi.settings import PlatformSettings
 from llm_service.adapter_client import AdapterClient
-from llm_service.learning_client import PERSON_HEADER, ROLES_HEADER
+from llm_service.client import PERSON_HEADER, ROLES_HEADER
 
 POLL_SECONDS = 0.05
 

@@ -7,6 +7,7 @@ service.
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any, Final, Literal
@@ -45,6 +46,9 @@ GROUP_PATTERN: Final = r"^[a-z][a-z0-9_-]{0,31}$"
 MAXIMUM_GROUPS: Final = 64
 
 CONVERSATION_HEADER: Final = "X-Haechi-Conversation"
+PERSON_HEADER: Final = "X-Haechi-Person"
+ROLES_HEADER: Final = "X-Haechi-Roles"
+"""Who acts, with which roles (separated by commas): said by the console, which has signed them in."""
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 CALL_TIMEOUT_SECONDS: Final = 10.0
 UPLOAD_TIMEOUT_SECONDS: Final = 120.0
@@ -365,9 +369,16 @@ class LlmServiceClient:
             trust_env=False,
             headers={"Authorization": f"Bearer {token}"},
         )
+        self._acting: dict[str, str] = {}
 
     async def close(self) -> None:
         await self._http.aclose()
+
+    def acting_as(self, person: str, roles: Sequence[str]) -> "LlmServiceClient":
+        """The same service over the same connections, told with every call who acts: their name stands in the audit."""
+        named = copy(self)
+        named._acting = {PERSON_HEADER: person, ROLES_HEADER: ",".join(roles)}
+        return named
 
     async def create_turn(self, event_id: str, conversation: ConversationKey, text: str) -> AcceptedTurn:
         """Mask and store a question. The same `event_id` in the same conversation returns the same turn."""
@@ -493,7 +504,11 @@ class LlmServiceClient:
         }
         async with _as_service_errors():
             response = await self._http.post(
-                "/v1/documents", data=form, files={"file": ("upload", content)}, timeout=UPLOAD_TIMEOUT_SECONDS
+                "/v1/documents",
+                data=form,
+                files={"file": ("upload", content)},
+                headers=self._acting,
+                timeout=UPLOAD_TIMEOUT_SECONDS,
             )
         return DocumentReport(**_json_of(response))
 
@@ -509,6 +524,13 @@ class LlmServiceClient:
         """Let a quarantined document into the answers; `reason` is a code, which is audited."""
         await self._call("POST", f"/v1/documents/{document_id}/release", {"reason": reason})
 
+    async def withdraw_document(self, document_id: int) -> None:
+        """Take one edition out of every answer; the edition before it is in force again."""
+        async with _as_service_errors():
+            response = await self._http.delete(f"/v1/documents/{document_id}", headers=self._acting)
+        if not response.is_success:
+            raise _error_of(response)
+
     async def document_changes(self, document_id: int) -> DocumentChanges:
         """The clauses that an edition added, removed or changed."""
         found = await self._call("GET", f"/v1/documents/{document_id}/changes", None)
@@ -522,7 +544,7 @@ class LlmServiceClient:
         """Ask approved questions again whose answers cite a clause that this edition changed."""
         async with _as_service_errors():
             response = await self._http.post(
-                f"/v1/documents/{document_id}/retest", json={}, timeout=RETEST_TIMEOUT_SECONDS
+                f"/v1/documents/{document_id}/retest", json={}, headers=self._acting, timeout=RETEST_TIMEOUT_SECONDS
             )
         found = _json_of(response)
         return RetestReport(**{**found, "answers": [RetestedAnswer(**answer) for answer in found["answers"]]})
@@ -584,16 +606,20 @@ class LlmServiceClient:
         body: dict[str, Any] | None,
         headers: Mapping[str, str],
         query: Mapping[str, Any] | None = None,
+        timeout_seconds: float | None = None,
     ) -> dict[str, Any]:
         """One call with headers of the caller's, which say who acts: for `llm_service.learning_client` and its like."""
+        timeout = httpx.Timeout(timeout_seconds or CALL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
         async with _as_service_errors():
-            response = await self._http.request(method, path, json=body, headers=dict(headers), params=query)
+            response = await self._http.request(
+                method, path, json=body, headers=dict(headers), params=query, timeout=timeout
+            )
         return _json_of(response)
 
     async def _call(
         self, method: str, path: str, body: dict[str, Any] | None, conversation_id: str | None = None
     ) -> dict[str, Any]:
-        headers = {CONVERSATION_HEADER: conversation_id} if conversation_id else {}
+        headers = {**self._acting, **({CONVERSATION_HEADER: conversation_id} if conversation_id else {})}
         async with _as_service_errors():
             response = await self._http.request(method, path, json=body, headers=headers)
         return _json_of(response)

@@ -8,10 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from llm_service.client import LlmServiceClient
+from llm_service.client import PERSON_HEADER, ROLES_HEADER, LlmServiceClient
 
-PERSON_HEADER: Final = "X-Haechi-Person"
-ROLES_HEADER: Final = "X-Haechi-Roles"
 MAXIMUM_DRAFTS: Final = 20
 DRAFTS_BYTES: Final = 32_768
 """How much goes into one request, so that its body stays under the service's limit; one draft always fits."""

@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from admin.access import Acting
 from admin.parts import Parts, parts_of
+from admin.people import service_of
 from admin.rendering import back, page
 
 router = APIRouter()
@@ -29,4 +30,4 @@ async def turn(
     request: Request, parts: PartsHere, person: Acting, turn_id: Annotated[str, Path(pattern=TURN_ID)]
 ) -> HTMLResponse:
     """How an answer came about: asked, routed, searched, written, checked."""
-    return page(request, "turn.html", person, turn=await parts.llm_service.explanation(turn_id))
+    return page(request, "turn.html", person, turn=await service_of(parts, person).explanation(turn_id))

@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
@@ -12,11 +11,10 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from admin.access import Acting
 from admin.errors import Declined
 from admin.parts import Parts, parts_of
-from admin.people import key_of
+from admin.people import service_of
 from admin.rendering import back, locale_of, page
 from admin.texts import sentence
 from llm_service.client import GROUP_PATTERN, MAXIMUM_GROUPS, Audience
-from llm_service.store import console
 
 router = APIRouter()
 PartsHere = Annotated[Parts, Depends(parts_of)]
@@ -68,7 +66,7 @@ async def upload_document(
     audience = [one for one in AUDIENCES if one in declared.audience]
     if not audience:
         raise Declined("audience_missing", 422)
-    report = await parts.llm_service.upload_document(
+    report = await service_of(parts, person).upload_document(
         declared.path.strip(),
         await file.read(),
         audience,
@@ -77,7 +75,6 @@ async def upload_document(
         _groups(declared.groups),
         declared.mask_names,
     )
-    await _note(parts, person.account_id, "document.uploaded", report.document_id, {"state": report.state})
     if request.headers.get(FROM_SCRIPT):
         locale = locale_of(request)
         reason = sentence(f"upload_{report.state}", locale, passages=report.passages)
@@ -113,8 +110,7 @@ async def release_document(
     """Let a quarantined document into the answers."""
     if reason not in RELEASE_REASONS:
         raise Declined("invalid_request", 422)
-    await parts.llm_service.release_document(document_id, reason)
-    await _note(parts, person.account_id, "document.release_asked", document_id, {"reason": reason})
+    await service_of(parts, person).release_document(document_id, reason)
     return back(f"/documents/{document_id}", "document_released")
 
 
@@ -128,12 +124,3 @@ def _groups(typed: str) -> list[str]:
     if len(groups) > MAXIMUM_GROUPS or not all(re.fullmatch(GROUP_PATTERN, group) for group in groups):
         raise Declined("groups_invalid", 422)
     return groups
-
-
-async def _note(parts: Parts, account_id: str, action: str, document_id: int | None, details: dict[str, Any]) -> None:
-    """Whose doing it was: llm_service's own row names the service."""
-    actor = key_of(parts, account_id)
-    work = partial(
-        console.note, actor=actor, action=action, kind="document", subject=str(document_id or "none"), details=details
-    )
-    await parts.transactions.run(work)

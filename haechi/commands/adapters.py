@@ -21,7 +21,7 @@ from haechi.connection import platform
 from haechi.settings import PlatformSettings
 from haechi.texts import sentence
 from llm_service.adapter_client import AdapterClient, AdapterStatus, PromotionView, Target
-from llm_service.learning_client import PERSON_HEADER, ROLES_HEADER
+from llm_service.client import PERSON_HEADER, ROLES_HEADER
 from llm_service.settings import load_settings
 
 Returned = TypeVar("Returned")

@@ -27,13 +27,11 @@ from haechi.demo_loop.material import (
 from haechi.demo_loop.scene import BASE, Scene
 from llm_service.adapter_client import AdapterClient, AdapterStatus
 from llm_service.answering.prompt import prompt_hash, render_mistral
-from llm_service.client import Explanation, SearchHit
+from llm_service.client import PERSON_HEADER, ROLES_HEADER, Explanation, SearchHit
 from llm_service.engines.failures import Patience
 from llm_service.engines.model_server import Prompt, Sampling
 from llm_service.engines.openai import DIALECTS, OpenAiServer
 from llm_service.learning_client import (
-    PERSON_HEADER,
-    ROLES_HEADER,
     DatasetView,
     LearningClient,
     LossPointView,

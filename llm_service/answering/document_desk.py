@@ -19,7 +19,6 @@ from llm_service.store.documents import StoredDocument
 from llm_service.store.models import Document
 from llm_service.store.transactions import Transactions
 
-ACTOR: Final = "service"
 WITHDRAWN: Final = "withdrawn"
 LOG = get_logger(__name__)
 
@@ -44,34 +43,36 @@ class DocumentDesk:
         self._thread = thread
         self._answers_from = answers_from
 
-    async def take_in(self, path: str, content: bytes, declared: Declaration) -> DocumentReport:
+    async def take_in(self, actor: str, path: str, content: bytes, declared: Declaration) -> DocumentReport:
         """Store one file under a path relative to its folder; a file that cannot be read is a report, not an error.
+
+        `actor` is whose doing the audit says it was, in the transaction that stores the file.
 
         Raises `InvalidInput` (document_path_invalid), `MaskingUnavailable`, and what the records raise.
         """
         _require_path(path)
-        report = await self._thread(partial(self._ingest.ingest_file, path, content, declared.audience, declared))
-        await self._transactions.run(partial(_record_intake, report=report))
+        ingest = partial(self._ingest.ingest_file, path, content, declared.audience, declared)
+        report = await self._thread(partial(ingest, noted=partial(_note_intake, actor=actor)))
         if report.state == "ready" and report.document_id is not None:
             self._answers_from(report.document_id)
         LOG.info("document taken in", document_id=report.document_id, state=report.state, bytes=len(content))
         return report
 
-    async def withdraw(self, document_id: int) -> None:
+    async def withdraw(self, actor: str, document_id: int) -> None:
         """Take one edition out of every answer; its row stays. Raises `NotFound` (document_not_found)."""
-        await self._transactions.run(partial(_withdraw, document_id=document_id))
+        await self._transactions.run(partial(_withdraw, actor=actor, document_id=document_id))
         await self._thread(self._index.apply_changes)
 
     async def flagged(self, document_id: int) -> list[FlaggedPassage]:
         """The passages for which a document was quarantined. Raises `NotFound` (document_not_found)."""
         return await self._transactions.read(partial(_flagged, document_id=document_id))
 
-    async def release(self, document_id: int, reason: str) -> None:
+    async def release(self, actor: str, document_id: int, reason: str) -> None:
         """Let a quarantined edition into the answers.
 
         Raises `NotFound` (document_not_found) and `Conflict` (document_not_quarantined).
         """
-        await self._transactions.run(partial(_release, document_id=document_id, reason=reason))
+        await self._transactions.run(partial(_release, actor=actor, document_id=document_id, reason=reason))
         await self._thread(self._index.apply_changes)
         self._answers_from(document_id)
         LOG.info("document released", document_id=document_id, reason=reason)
@@ -88,9 +89,9 @@ def _require_path(path: str) -> None:
         raise InvalidInput("document_path_invalid", "a document's path is relative, without . and .. parts") from None
 
 
-def _record_intake(session: Session, report: DocumentReport) -> None:
+def _note_intake(session: Session, report: DocumentReport, actor: str) -> None:
     details = {"state": report.state, "passages": report.passages, "entity_counts": report.entity_counts}
-    audit.record(session, ACTOR, "document.taken_in", "document", str(report.document_id), details)
+    audit.record(session, actor, "document.taken_in", "document", str(report.document_id), details)
 
 
 def _flagged(session: Session, document_id: int) -> list[FlaggedPassage]:
@@ -99,14 +100,14 @@ def _flagged(session: Session, document_id: int) -> list[FlaggedPassage]:
     return [FlaggedPassage(position, label, text, families[str(position)]) for position, label, text in passages]
 
 
-def _release(session: Session, document_id: int, reason: str) -> None:
+def _release(session: Session, actor: str, document_id: int, reason: str) -> None:
     document = _known(session, document_id)
     if document.state != "quarantined":
         raise Conflict("document_not_quarantined", "only a quarantined document can be released")
     documents.release(session, document_id, reason)
     flagged = len(document.details.get(INSTRUCTIONS, {}))
     audit.record(
-        session, ACTOR, "document.released", "document", str(document_id), {"reason": reason, "flagged": flagged}
+        session, actor, "document.released", "document", str(document_id), {"reason": reason, "flagged": flagged}
     )
 
 
@@ -117,12 +118,12 @@ def _known(session: Session, document_id: int) -> Document:
     return document
 
 
-def _withdraw(session: Session, document_id: int) -> None:
+def _withdraw(session: Session, actor: str, document_id: int) -> None:
     document = _known(session, document_id)
     if document.state == WITHDRAWN:
         return
     documents.withdraw(session, document_id, WITHDRAWN)
-    audit.record(session, ACTOR, "document.withdrawn", "document", str(document_id))
+    audit.record(session, actor, "document.withdrawn", "document", str(document_id))
 
 
 def _listed(session: Session) -> list[dict[str, Any]]:

@@ -18,7 +18,6 @@ from llm_service.store import audit, conversations
 from llm_service.store.models import Turn
 from llm_service.store.transactions import Transactions
 
-OPERATOR: Final = "service"
 READ: Final = "conversation.read"
 WordsOf = Callable[[MaskedText], tuple[str, ...]]
 """The words of a question as retrieval reads them."""
@@ -32,8 +31,10 @@ class ExplanationDesk:
         self._words_of = words_of
         self._threads = threads
 
-    async def explain(self, turn_id: str, conversation_id: str) -> Explanation:
+    async def explain(self, turn_id: str, conversation_id: str, reader: str) -> Explanation:
         """The story of a turn: of its own conversation, or of any where `conversation_id` is empty.
+
+        `reader` is who stands in the audit then: a person's keyed hash, or a service.
 
         Raises `NotFound` (turn_not_found), for a turn of another conversation too.
         """
@@ -41,7 +42,7 @@ class ExplanationDesk:
             work = partial(_owned, turn_id=turn_id, conversation_id=conversation_id)
             turn, view = await self._transactions.read(work)
         else:
-            turn, view = await self._transactions.run(partial(_read_by_operator, turn_id=turn_id))
+            turn, view = await self._transactions.run(partial(_read_by_operator, turn_id=turn_id, reader=reader))
         terms = await self._threads(partial(self._words_of, MaskedText(view["question"])))
         return Explanation(**view, **turn, query_terms=list(terms))
 
@@ -54,10 +55,10 @@ def _owned(session: Session, turn_id: str, conversation_id: str) -> Parts:
     return _searched(turn), _told(session, turn)
 
 
-def _read_by_operator(session: Session, turn_id: str) -> Parts:
+def _read_by_operator(session: Session, turn_id: str, reader: str) -> Parts:
     turn = conversations.any_turn(session, turn_id)
     details = {"conversation_id": turn.conversation_id, "view": "explanation"}
-    audit.record(session, OPERATOR, READ, "turn", turn.id, details)
+    audit.record(session, reader, READ, "turn", turn.id, details)
     return _searched(turn), _told(session, turn)
 
 

@@ -42,18 +42,21 @@ class ReviewDesk:
         self._maximum_characters = maximum_characters
 
     async def items(
-        self, states: Sequence[str], kinds: Sequence[str], limit: int, after: str | None
+        self, person: str, states: Sequence[str], kinds: Sequence[str], limit: int, after: str | None
     ) -> list[ReviewItemView]:
-        """Items, the oldest first; open ones where no state is named. Raises `NotFound` for an unknown `after`."""
+        """Items, the oldest first; open ones where no state is named. That they were read is one audit row.
+
+        Raises `NotFound` for an unknown `after`.
+        """
         wanted = QueueFilter(tuple(states) or review.OPEN_STATES, tuple(kinds))
-        return await self._transactions.read(partial(_listed, wanted=wanted, limit=limit, after=after))
+        return await self._transactions.run(partial(_listed, person=person, wanted=wanted, limit=limit, after=after))
 
     async def counts(self) -> dict[str, int]:
         """How many items are in each state."""
         return await self._transactions.read(review.counts)
 
     async def next_item(self, person: str, after: str | None) -> ReviewItemView | None:
-        """The next item for this person, leased to them; None when nothing is left for them to decide."""
+        """The next item for this person, leased to them, which is an audit row; None when nothing is left to decide."""
         return await self._transactions.run(partial(_next, person=person, after=after))
 
     async def item(self, person: str, item_id: str) -> ReviewItemView:
@@ -121,13 +124,19 @@ class ReviewDesk:
         return (await self._masking.mask_edit(raw, kept)).masked.text
 
 
-def _listed(session: Session, wanted: QueueFilter, limit: int, after: str | None) -> list[ReviewItemView]:
-    return [_view(item) for item in review.queue(session, wanted, limit, after)]
+def _listed(session: Session, person: str, wanted: QueueFilter, limit: int, after: str | None) -> list[ReviewItemView]:
+    found = review.queue(session, wanted, limit, after)
+    told = {"states": list(wanted.states), "items": len(found)}
+    audit.record(session, person, "review.listed", "review_item", "queue", told)
+    return [_view(item) for item in found]
 
 
 def _next(session: Session, person: str, after: str | None) -> ReviewItemView | None:
     found = review.lease_next(session, person, QueueFilter(), after)
-    return _view(found) if found else None
+    if found is None:
+        return None
+    audit.record(session, person, "review.taken", "review_item", found.id, {"state": found.state})
+    return _view(found)
 
 
 def _read(session: Session, person: str, item_id: str) -> ReviewItemView:

@@ -38,7 +38,7 @@ class RevisionDesk:
         """The clauses an edition changed of the one before it. Raises `NotFound` (document_not_found)."""
         return _shown(await self._transactions.read(partial(_changes, document_id=document_id)))
 
-    async def retest(self, document_id: int) -> RetestReport:
+    async def retest(self, document_id: int, actor: str = ACTOR) -> RetestReport:
         """Ask again every approved question whose answer cites a changed clause, as of the edition's first day.
 
         Raises `NotFound` (document_not_found), and what retrieval and the engine raise.
@@ -48,7 +48,7 @@ class RevisionDesk:
             answers = [await self._retest.retest(approved, changes) for approved in affected]
         counted = Counter(answer.state for answer in answers)
         counts = {state: counted[state] for state in STATES}
-        await self._transactions.run(partial(_record, document_id=document_id, counts=counts))
+        await self._transactions.run(partial(_record, actor=actor, document_id=document_id, counts=counts))
         LOG.info("approved answers retested", document_id=document_id, **counts)
         return RetestReport(document_id, changes.edition.in_force_from.isoformat(), counts, answers)
 
@@ -89,10 +89,9 @@ def _affected(session: Session, document_id: int) -> tuple[Changes, list[Approve
     return changes, [answer for answer in approved if is_affected(answer, changes)]
 
 
-def _record(session: Session, document_id: int, counts: dict[RetestState, int]) -> None:
-    audit.record(
-        session, ACTOR, RETESTED, "document", str(document_id), {str(state): count for state, count in counts.items()}
-    )
+def _record(session: Session, actor: str, document_id: int, counts: dict[RetestState, int]) -> None:
+    told = {str(state): count for state, count in counts.items()}
+    audit.record(session, actor, RETESTED, "document", str(document_id), told)
 
 
 def _shown(changes: Changes) -> DocumentChanges:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, File, Form, UploadFile, status
 from pydantic import BaseModel, Field
 
+from llm_service.api.acting import MayRelease, MayTakeIn, MayWithdraw
 from llm_service.api.dependencies import ServiceParts
 from llm_service.client import GROUP_PATTERN, MAXIMUM_GROUPS, Audience
 from llm_service.retrieval.manifest import Declaration
@@ -27,6 +28,7 @@ class Release(BaseModel):
 @router.post("")
 async def take_in(
     parts: ServiceParts,
+    person: MayTakeIn,
     file: Annotated[UploadFile, File()],
     path: Annotated[str, Form(min_length=1, max_length=512)],
     audience: Annotated[str, Form(pattern=ROLES_PATTERN)],
@@ -43,7 +45,7 @@ async def take_in(
     roles = tuple(dict.fromkeys(cast("list[Audience]", audience.split(","))))
     members_of = tuple(sorted(set(groups.split(",")))) if groups else ()
     declared = Declaration(roles, title, in_force_from, members_of, mask_names)
-    return asdict(await parts.documents.take_in(path, await file.read(), declared))
+    return asdict(await parts.documents.take_in(person.key, path, await file.read(), declared))
 
 
 @router.get("")
@@ -59,13 +61,13 @@ async def flagged(document_id: int, parts: ServiceParts) -> dict[str, Any]:
 
 
 @router.post("/{document_id}/release")
-async def release(document_id: int, body: Release, parts: ServiceParts) -> dict[str, int]:
+async def release(document_id: int, body: Release, parts: ServiceParts, person: MayRelease) -> dict[str, int]:
     """Let a quarantined document into the answers."""
-    await parts.documents.release(document_id, body.reason)
+    await parts.documents.release(person.key, document_id, body.reason)
     return {"document_id": document_id}
 
 
 @router.delete("/{document_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def withdraw(document_id: int, parts: ServiceParts) -> None:
+async def withdraw(document_id: int, parts: ServiceParts, person: MayWithdraw) -> None:
     """Take one edition out of every answer."""
-    await parts.documents.withdraw(document_id)
+    await parts.documents.withdraw(person.key, document_id)

@@ -95,7 +95,7 @@ async def items(
     after: Annotated[str | None, Query(min_length=1, max_length=32)] = None,
 ) -> dict[str, Any]:
     """Items, the oldest first; open ones where no state is named."""
-    return {"items": [asdict(item) for item in await parts.review.items(state, kind, limit, after)]}
+    return {"items": [asdict(item) for item in await parts.review.items(person.key, state, kind, limit, after)]}
 
 
 @router.get("/counts")

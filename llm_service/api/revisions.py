@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from llm_service.api.acting import MayRetest
 from llm_service.api.dependencies import ServiceParts
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
@@ -17,6 +18,6 @@ async def changes(document_id: int, parts: ServiceParts) -> dict[str, Any]:
 
 
 @router.post("/{document_id}/retest")
-async def retest(document_id: int, parts: ServiceParts) -> dict[str, Any]:
+async def retest(document_id: int, parts: ServiceParts, person: MayRetest) -> dict[str, Any]:
     """Approved answers that cite a changed clause, asked again: still right, changed or gone. All text is masked."""
-    return asdict(await parts.revisions.retest(document_id))
+    return asdict(await parts.revisions.retest(document_id, person.key))

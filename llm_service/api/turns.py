@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Response, status
 from pydantic import BaseModel, Field
 
+from llm_service.api.acting import MayReadConversations
 from llm_service.api.dependencies import EVENT_ID_PATTERN, ConversationId, Groups, ServiceParts
 from llm_service.client import Audience, ConversationKey, Locale, Route
 from llm_service.masked import RawText
@@ -96,9 +97,11 @@ async def stop_answer(turn_id: str, parts: ServiceParts, conversation_id: Conver
 
 
 @router.get("/{turn_id}/explanation")
-async def explanation(turn_id: str, parts: ServiceParts, conversation_id: ConversationId) -> dict[str, Any]:
+async def explanation(
+    turn_id: str, parts: ServiceParts, person: MayReadConversations, conversation_id: ConversationId
+) -> dict[str, Any]:
     """How the answer came about: for its own conversation, or, without the header, for an operator, audited."""
-    return asdict(await parts.explaining.explain(turn_id, conversation_id))
+    return asdict(await parts.explaining.explain(turn_id, conversation_id, person.key))
 
 
 @router.get("/{turn_id}")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Protocol
 
@@ -49,6 +50,12 @@ MOST_IDENTIFIERS = 20
 ReportState = Literal["ready", "unchanged", "failed", "quarantined"]
 PathChange = Callable[[Any, str], int]
 """A change of `store.documents` to everything under a path; the session is the store's own type."""
+Noted = Callable[[Any, DocumentReport], None]
+"""Told of a report in the transaction that made it true, with that transaction's session."""
+
+
+def _nowhere(_session: Any, _report: DocumentReport) -> None:
+    """Reports of folders taken in by a command are not noted one by one."""
 
 
 class Parser(Protocol):
@@ -82,6 +89,14 @@ class _Prepared:
 
 
 @dataclass(frozen=True)
+class _Settled:
+    """A file that need not be read, or cannot be: known already, perhaps to be given to other people."""
+
+    report: DocumentReport
+    given_to: Declaration | None = None
+
+
+@dataclass(frozen=True)
 class Progress:
     """One file of a directory is done: `report` says what became of it."""
 
@@ -112,14 +127,20 @@ class Ingest:
         self._most_identifiers = most_identifiers
 
     def ingest_file(
-        self, relative_path: str, content: bytes, audience: Sequence[Audience], declared: Declaration | None = None
+        self,
+        relative_path: str,
+        content: bytes,
+        audience: Sequence[Audience],
+        declared: Declaration | None = None,
+        noted: Noted = _nowhere,
     ) -> DocumentReport:
         """Store one file under its path; unchanged content is not read again.
 
         A new content under a known path is a new edition. The report's `reason` is `code: sentence`, None when all is
         well.
         """
-        report = self._finish(self._prepare(relative_path, content, declared or Declaration(tuple(audience))))
+        prepared = self._prepare(relative_path, content, declared or Declaration(tuple(audience)))
+        report = self._finish(prepared, noted)
         self._index.apply_changes()
         return report
 
@@ -167,10 +188,10 @@ class Ingest:
 
     def _prepared_ahead(
         self, directory: Path, files: Iterable[tuple[Path, Declaration | None]]
-    ) -> Iterator[_Prepared | DocumentReport]:
+    ) -> Iterator[_Prepared | _Settled]:
         """Files in order, the next ones read and masked while the caller analyses this one: two cores are busy."""
         with ThreadPoolExecutor(1, thread_name_prefix="ingest") as ahead:
-            waiting: deque[Future[_Prepared | DocumentReport]] = deque()
+            waiting: deque[Future[_Prepared | _Settled]] = deque()
             try:
                 for file, declared in files:
                     waiting.append(ahead.submit(self._prepare_from_disk, directory, file, declared))
@@ -182,24 +203,22 @@ class Ingest:
                 for unneeded in waiting:
                     unneeded.cancel()
 
-    def _prepare_from_disk(
-        self, directory: Path, file: Path, declared: Declaration | None
-    ) -> _Prepared | DocumentReport:
+    def _prepare_from_disk(self, directory: Path, file: Path, declared: Declaration | None) -> _Prepared | _Settled:
         path = _path_below(directory, file)
         if declared is None:
-            return DocumentReport(path, "quarantined", explain("no_audience"), None, 0)
+            return _Settled(DocumentReport(path, "quarantined", explain("no_audience"), None, 0))
         try:
             content = file.read_bytes()
         except OSError:
-            return DocumentReport(path, "failed", explain("unreadable_file"), None, 0)
+            return _Settled(DocumentReport(path, "failed", explain("unreadable_file"), None, 0))
         return self._prepare(path, content, declared)
 
-    def _prepare(self, relative_path: str, content: bytes, declared: Declaration) -> _Prepared | DocumentReport:
-        """Everything up to masking; a report if the file is unchanged or has no valid path."""
+    def _prepare(self, relative_path: str, content: bytes, declared: Declaration) -> _Prepared | _Settled:
+        """Everything up to masking, unless the file is unchanged or has no valid path."""
         try:
             path = normalise_path(relative_path)
         except UnreadableDocument as error:
-            return DocumentReport(relative_path, "failed", explain(error.code), None, 0)
+            return _Settled(DocumentReport(relative_path, "failed", explain(error.code), None, 0))
         digest = hashlib.sha256(content).hexdigest()
         known = self._unchanged(path, digest, declared)
         if known is not None:
@@ -210,16 +229,17 @@ class Ingest:
         except UnreadableDocument as error:
             return _Prepared(self._unreadable(path, digest, declared, error.code), [])
 
-    def _finish(self, prepared: _Prepared | DocumentReport) -> DocumentReport:
-        if isinstance(prepared, DocumentReport):
-            return prepared
+    def _finish(self, prepared: _Prepared | _Settled, noted: Noted = _nowhere) -> DocumentReport:
+        """Store what was prepared, and have it noted in the same transaction."""
+        if isinstance(prepared, _Settled):
+            return self._records.run_blocking(partial(_settle, settled=prepared, noted=noted))
         edition = replace(prepared.edition, passages=list(self._analysed(prepared.drafts)))
-        report = _report(self._records.run_blocking(lambda session: documents.store_edition(session, edition)))
+        report = self._records.run_blocking(partial(_store, edition=edition, noted=noted))
         _log.info("document_stored", state=report.state, passages=report.passages, reason=edition.reason)
         return report
 
-    def _unchanged(self, path: str, digest: str, declared: Declaration) -> DocumentReport | None:
-        """A report if this content under this declaration is what was stored last; another audience is taken over."""
+    def _unchanged(self, path: str, digest: str, declared: Declaration) -> _Settled | None:
+        """A report if this content under this declaration is what was stored last, be it for other people."""
         latest = self._records.run_blocking(lambda session: documents.latest_of_path(session, path))
         if latest is None or latest.content_sha256 != digest or latest.details.get("made_from") != _made_from(declared):
             return None
@@ -230,11 +250,8 @@ class Ingest:
         ):
             return None
         if set(latest.audience) == set(declared.audience) and set(latest.groups) == set(declared.groups):
-            return _report(latest, "unchanged" if latest.state == "ready" else None)
-        self._records.run_blocking(
-            lambda session: documents.change_audience(session, latest.id, declared.audience, declared.groups)
-        )
-        return _report(latest)
+            return _Settled(_report(latest, "unchanged" if latest.state == "ready" else None))
+        return _Settled(_report(latest), given_to=declared)
 
     def _masked_edition(self, path: str, digest: str, declared: Declaration, loaded: LoadedDocument) -> _Prepared:
         identity = identify(path, loaded, declared, self._today())
@@ -300,6 +317,20 @@ class Ingest:
             details={"made_from": _made_from(declared)},
             groups=declared.groups,
         )
+
+
+def _store(session: Any, edition: EditionRecord, noted: Noted) -> DocumentReport:
+    report = _report(documents.store_edition(session, edition))
+    noted(session, report)
+    return report
+
+
+def _settle(session: Any, settled: _Settled, noted: Noted) -> DocumentReport:
+    report, given_to = settled.report, settled.given_to
+    if given_to is not None and report.document_id is not None:
+        documents.change_audience(session, report.document_id, given_to.audience, given_to.groups)
+    noted(session, report)
+    return report
 
 
 def _reason_to_wait(loaded: LoadedDocument, orders: object, is_full_of_identifiers: bool) -> str | None:

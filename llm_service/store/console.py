@@ -337,18 +337,20 @@ def views(session: Session, account_id: str, page: str) -> list[ConsoleView]:
 def save_view(session: Session, account_id: str, page: str, name: str, query: str) -> None:
     """Save a search; the same name again replaces it. Raises `InvalidInput` (too_many_views)."""
     known = {view.name: view for view in views(session, account_id, page)}
-    if name in known:
-        known[name].query = query
-        return
-    if len(known) >= MAXIMUM_VIEWS:
+    if name not in known and len(known) >= MAXIMUM_VIEWS:
         raise InvalidInput("too_many_views", "delete a saved view first")
-    session.add(ConsoleView(account_id=account_id, page=page, name=name, query=query))
+    view = known.get(name) or ConsoleView(account_id=account_id, page=page, name=name)
+    view.query = query
+    session.add(view)
     session.flush()
+    audit.record(session, account_id, "view.saved", "view", view.id, {"page": page})
 
 
 def delete_view(session: Session, account_id: str, view_id: str) -> None:
     """Delete one of one's own saved views, if it is there."""
-    session.execute(delete(ConsoleView).where(ConsoleView.id == view_id, ConsoleView.account_id == account_id))
+    mine = delete(ConsoleView).where(ConsoleView.id == view_id, ConsoleView.account_id == account_id)
+    if _deleted(session, mine):
+        audit.record(session, account_id, "view.deleted", "view", view_id)
 
 
 def tokens(session: Session) -> list[tuple[ConsoleToken, ConsoleAccount]]:

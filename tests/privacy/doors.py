@@ -17,8 +17,8 @@ import httpx
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
-from llm_service.client import CONVERSATION_HEADER, LlmServiceClient
-from llm_service.learning_client import PERSON_HEADER, ROLES_HEADER, LearningClient, NewDraft
+from llm_service.client import CONVERSATION_HEADER, PERSON_HEADER, ROLES_HEADER, LlmServiceClient
+from llm_service.learning_client import LearningClient, NewDraft
 from tests.privacy.canaries import Canary
 from tests.privacy.search import Place
 from tests.privacy.stack import Stack

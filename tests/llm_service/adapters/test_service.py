@@ -10,9 +10,8 @@ import pytest
 from llm_service.adapter_client import AdapterClient
 from llm_service.adapters.files import Limits, check_directory, publish
 from llm_service.adapters.probes import answer_sha256, ask
-from llm_service.client import ConversationKey, Route, ServiceError
+from llm_service.client import PERSON_HEADER, ROLES_HEADER, ConversationKey, Route, ServiceError
 from llm_service.engines.openai import DIALECTS, OpenAiServer
-from llm_service.learning_client import PERSON_HEADER, ROLES_HEADER
 from llm_service.masked import MaskedText
 from llm_service.store.adapters import RecordedProbe
 from tests.devservers import run_devserver

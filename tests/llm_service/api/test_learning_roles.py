@@ -7,12 +7,14 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from llm_service.api import adapters, datasets, review, training
-from llm_service.api.acting import PERMITTED, ROLES, Requires
-from llm_service.learning_client import PERSON_HEADER, ROLES_HEADER
+from llm_service.api import adapters, datasets, documents, evaluations, review, revisions, training, turns
+from llm_service.api.acting import PERMITTED, ROLES, Requires, RequiresOfPeople
+from llm_service.client import PERSON_HEADER, ROLES_HEADER
 
 TOKEN = "test-service-token-of-more-than-32-characters"
-ROUTERS = (review.router, datasets.router, training.router, adapters.router)
+ROUTERS = (review.router, datasets.router, training.router, evaluations.router, adapters.router)
+# Commands and channels call these too, and name nobody: some of their routes ask for a right where a person is named.
+ROUTERS_OF_SERVICES_TOO = (documents.router, revisions.router, turns.router)
 # Who may do what, written down a second time on purpose: a changed right is a decision, not a slip.
 RIGHTS = {
     ("GET", "/v1/review/items"): "reviewer approver trainer admin auditor",
@@ -34,6 +36,17 @@ RIGHTS = {
     ("GET", "/v1/training/runs/{run_id}/points"): "reviewer approver trainer admin auditor",
     ("GET", "/v1/training/runs/{run_id}/log"): "reviewer approver trainer admin auditor",
     ("POST", "/v1/training/runs/{run_id}/cancel"): "trainer admin",
+    ("GET", "/v1/evaluations"): "approver trainer admin auditor",
+    ("POST", "/v1/evaluations"): "trainer",
+    ("GET", "/v1/evaluations/{evaluation_id}"): "approver trainer admin auditor",
+    ("GET", "/v1/evaluations/{evaluation_id}/items"): "approver trainer admin auditor",
+    ("GET", "/v1/blind"): "reviewer approver trainer admin auditor",
+    ("POST", "/v1/blind"): "approver trainer",
+    ("GET", "/v1/blind/{comparison_id}"): "reviewer approver trainer admin auditor",
+    ("GET", "/v1/blind/{comparison_id}/result"): "reviewer approver trainer admin auditor",
+    ("GET", "/v1/blind/{comparison_id}/next"): "reviewer approver",
+    ("POST", "/v1/blind/{comparison_id}/votes"): "reviewer approver",
+    ("POST", "/v1/blind/{comparison_id}/close"): "approver trainer",
     ("GET", "/v1/adapters"): "reviewer approver trainer admin auditor",
     ("GET", "/v1/adapters/status"): "reviewer approver trainer admin auditor",
     ("GET", "/v1/adapters/{name}"): "reviewer approver trainer admin auditor",
@@ -44,6 +57,11 @@ RIGHTS = {
     ("POST", "/v1/adapters/{name}/reject"): "approver",
     ("POST", "/v1/adapters/canary-share"): "approver admin",
     ("POST", "/v1/adapters/rollback"): "trainer approver admin",
+    ("POST", "/v1/documents"): "admin",
+    ("POST", "/v1/documents/{document_id}/release"): "approver",
+    ("DELETE", "/v1/documents/{document_id}"): "admin",
+    ("POST", "/v1/documents/{document_id}/retest"): "reviewer approver admin",
+    ("GET", "/v1/turns/{turn_id}/explanation"): "agent reviewer approver auditor",
 }
 BODIES = {
     "/v1/review/next": {},
@@ -54,6 +72,9 @@ BODIES = {
     "/v1/review/drafts": {
         "drafts": [{"kind": "curated", "question": "가나", "answer": "다라", "group": "g", "licence": "bank"}]
     },
+    "/v1/evaluations": {"adapter": "none"},
+    "/v1/blind": {"evaluation_id": "0" * 32, "first": "base", "second": "candidate"},
+    "/v1/blind/{comparison_id}/votes": {"item_id": "x", "vote": "tie"},
     "/v1/adapters": dict.fromkeys(
         ("directory", "family", "base_model", "base_revision", "dataset_version", "training_run_id", "trained_by"), "x"
     ),
@@ -65,10 +86,11 @@ BODIES = {
 
 
 def routes() -> Iterator[tuple[str, APIRoute]]:
-    for router in ROUTERS:
+    for router in (*ROUTERS, *ROUTERS_OF_SERVICES_TOO):
         for route in router.routes:
             assert isinstance(route, APIRoute)
-            yield from ((method, route) for method in sorted(route.methods))
+            if router in ROUTERS or required(route.dependant):
+                yield from ((method, route) for method in sorted(route.methods))
 
 
 def required(dependant: Dependant) -> list[Requires]:
@@ -87,6 +109,19 @@ def test_every_route_asks_for_one_permission_and_the_table_of_rights_knows_it() 
     assert all(len(asked) == 1 for asked in found.values())
     assert found.keys() == RIGHTS.keys()
     assert {asked[0].permission for asked in found.values()} == PERMITTED.keys()
+
+
+async def test_where_nobody_is_named_services_get_on_and_half_a_name_does_not(http: httpx.AsyncClient) -> None:
+    for method, route in routes():
+        if not isinstance(required(route.dependant)[0], RequiresOfPeople):
+            continue
+        path = route.path.replace("{document_id}", "0").replace("{turn_id}", "0" * 32)
+        codes = [
+            (await http.request(method, path, headers=headers)).json()["error"]["code"]
+            for headers in ({}, {PERSON_HEADER: "kim"}, {ROLES_HEADER: "agent"})
+        ]
+        assert codes[0] in ("invalid_request", "document_not_found", "turn_not_found"), path
+        assert codes[1:] == ["role_missing", "role_missing"], path
 
 
 async def test_every_role_is_let_through_where_it_has_the_right_and_nowhere_else(http: httpx.AsyncClient) -> None:
