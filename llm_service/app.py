@@ -17,9 +17,11 @@ from llm_service.api import (
     adapters,
     datasets,
     documents,
+    evaluations,
     events,
     feedback,
     health,
+    operations,
     privacy,
     review,
     revisions,
@@ -44,7 +46,9 @@ ROUTERS: Final = (
     review.router,
     datasets.router,
     training.router,
+    evaluations.router,
     adapters.router,
+    operations.router,
     health.router,
 )
 FORM_BYTES: Final = 16_384

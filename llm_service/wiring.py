@@ -21,9 +21,15 @@ from llm_service.adapters.files import Limits
 from llm_service.adapters.machinery import AdapterOptions, Adapters, build_adapters
 from llm_service.adapters.promotion import Patience as PromotionPatience
 from llm_service.adapters.watch import Rule
+from llm_service.answering.answer_switch import SECONDS_KEPT, AnswerSwitch, SwitchedStory
 from llm_service.answering.audit_desk import AuditDesk
+from llm_service.answering.blind_desk import BlindDesk
+from llm_service.answering.comparing import SideBySide
+from llm_service.answering.control_desk import ControlDesk
+from llm_service.answering.conversation_desk import ConversationDesk
 from llm_service.answering.document_desk import DocumentDesk
 from llm_service.answering.erasing import EraseDesk
+from llm_service.answering.evaluation_desk import EvaluationDesk
 from llm_service.answering.explaining import ExplanationDesk
 from llm_service.answering.intake import TurnIntake
 from llm_service.answering.learning_desk import LearningDesk
@@ -34,13 +40,14 @@ from llm_service.answering.prompting import prompting
 from llm_service.answering.reader import AnswerReader
 from llm_service.answering.readiness import Check, Readiness
 from llm_service.answering.restoring import RestoreDesk
-from llm_service.answering.retention import Retention
+from llm_service.answering.retention import DaysKept, Retention
 from llm_service.answering.retest import Retest
 from llm_service.answering.review_desk import ReviewDesk
 from llm_service.answering.revision_desk import RevisionDesk
 from llm_service.answering.rotating import KeyRotation
 from llm_service.answering.runner import ABANDONED_MARGIN_SECONDS, AnswerRunner
 from llm_service.answering.search_desk import SearchDesk
+from llm_service.answering.statistics_desk import StatisticsDesk
 from llm_service.answering.story import AnswerStory
 from llm_service.answering.stream import AnswerLog, MemoryAnswerLog, RedisAnswerLog
 from llm_service.answering.threads import Threads
@@ -73,6 +80,7 @@ from llm_service.retrieval.loaders.ocr import missing_parts
 from llm_service.retrieval.rerank import Reranker, ServerReranker
 from llm_service.retrieval.server import ServerIndexes
 from llm_service.settings import Settings
+from llm_service.store import controls
 from llm_service.store.dataset_files import DatasetFiles
 from llm_service.store.identities import Identities
 from llm_service.store.session import open_database, session_factory
@@ -84,6 +92,25 @@ RETRIEVAL_THREADS: Final = 2
 # One document at a time: two would halve each other and answers would wait for both.
 DOCUMENT_THREADS: Final = 1
 SWEEP_SECONDS: Final = 30.0
+# What the console shows beside what can be set there; nothing of it is a secret or an address.
+SHOWN_SETTINGS: Final = (
+    "environment",
+    "engine",
+    "refusal_threshold",
+    "passages_per_answer",
+    "document_identifiers",
+    "answer_timeout_seconds",
+    "engine_running_per_server",
+    "engine_waiting",
+    "engine_waiting_seconds",
+    "adapter_watch_turns",
+    "adapter_watch_margin",
+    "adapter_watch_seconds",
+    "retrain_after_approvals",
+    "find_by_value",
+    "maximum_question_characters",
+    "purge_every_seconds",
+)
 # A model that goes on into another turn of the chat has finished its own.
 ENDS: Final = ("</s>", "[INST]")
 LOG = get_logger(__name__)
@@ -194,6 +221,8 @@ async def open_parts(
         )
         if embedded.model_servers:
             await stack.enter_async_context(_in_background("adapters", embedded.adapters.keeper.keep()))
+        await stack.enter_async_context(_in_background("switch", parts.switch.keep_reading()))
+        await stack.enter_async_context(_in_background("statistics", parts.statistics.keep_counting()))
         await stack.enter_async_context(
             _in_background("purge", parts.retention.keep_purging(settings.purge_every_seconds))
         )
@@ -361,13 +390,15 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
     )
     admit, optional = _of_pool(embedded.engine, metrics)
     revisions = RevisionDesk(transactions, Retest(story))
+    switch = AnswerSwitch(transactions, metrics)
+    switched = SwitchedStory(story, switch, metrics)
     vault, identities = _vault(settings), _identities(settings)
     patience = settings.answer_timeout_seconds + 2 * ABANDONED_MARGIN_SECONDS + SWEEP_SECONDS
     return Parts(
         intake=TurnIntake(transactions, masking, vault, identities, metrics, longest),
         runner=AnswerRunner(
             transactions,
-            story,
+            switched,
             log,
             metrics,
             today_in_korea,
@@ -388,15 +419,28 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
         retention=Retention(
             transactions,
             vault,
-            turns_kept=timedelta(days=settings.retention_days_turns),
-            audit_kept=timedelta(days=settings.retention_days_audit),
+            DaysKept(settings.retention_days_turns, settings.retention_days_feedback, settings.retention_days_audit),
         ),
         rotation=KeyRotation(transactions, vault),
         erasing=EraseDesk(transactions, vault, identities, DatasetFiles(settings.datasets_directory)),
         audit=AuditDesk(transactions),
         review=ReviewDesk(transactions, masking, longest),
         learning=LearningDesk(transactions),
+        evaluations=EvaluationDesk(transactions),
+        blind=BlindDesk(transactions),
         adapters=embedded.adapters.desk,
+        switch=switch,
+        controls=ControlDesk(
+            transactions,
+            masking,
+            switch,
+            {name: getattr(settings, name) for name in controls.LIMITS},
+            {f"HAECHI_{name.upper()}": getattr(settings, name) for name in SHOWN_SETTINGS},
+            SECONDS_KEPT,
+        ),
+        statistics=StatisticsDesk(transactions),
+        conversations=ConversationDesk(transactions),
+        comparing=SideBySide(transactions, switched, today_in_korea, settings.answer_timeout_seconds),
         identities=identities,
         readiness=Readiness(
             {

@@ -20,6 +20,7 @@ from llm_service.adapters.registry import Origin, Registry
 from llm_service.settings import Settings
 from llm_service.store.adapter_models import AdapterAlias
 from llm_service.store.dataset_files import HELDOUT, TRAIN
+from llm_service.store.evaluations import ItemResult
 from llm_service.store.session import open_database
 from llm_service.store.transactions import Transactions
 from trainer.dataset_job import masker, personal_data_finder
@@ -27,6 +28,7 @@ from trainer.encoding import Row, read_rows
 from trainer.evaluate import ACTIVE, BASE, CANDIDATE, Evaluation, evaluate, masker_finder
 from trainer.evaluation_set import CORRECTION_TAG, EvaluationSet, Item, ItemMessage, freeze, read_set
 from trainer.gate import RULES_FILE, decide, load_rules
+from trainer.item_results import EXAMPLE, item_results
 from trainer.publish import BaseIdentity, Publication, base_identity, choose_probes, publish
 from trainer.retrain import Examined, Trained
 from trainer.subjects import LocalModel
@@ -48,21 +50,24 @@ def examine(trained: Trained, still_ours: Callable[[], None], settings: Settings
         items = _items(trained, settings.learning_root / "evaluation" / GATE_SET)
         evaluation = _evaluated(trained, items, _active_directory(transactions, registry, volume))
         rules_file = settings.learning_root / RULES_FILE
-        decision = decide(evaluation.report, load_rules(rules_file if rules_file.is_file() else None))
+        rules = load_rules(rules_file if rules_file.is_file() else None)
+        decision = decide(evaluation.report, rules)
         identity = _identity(trained)
         publication = _published(trained, items, evaluation, decision, identity)
-        report = {**evaluation.report, "decision": decision.as_json()}
+        report = {**evaluation.report, "decision": decision.as_json(), "rules": rules.model_dump(mode="json")}
+        results = item_results(items, evaluation, masker())
         if decision.result != CANDIDATE:
-            return Examined("rejected", decision.codes, None, report)
+            return Examined("rejected", decision.codes, None, report, results)
         still_ours()
         name = asyncio.run(_registered(registry, trained, identity, publication, evaluation.report))
-        return Examined("candidate", (), name, report)
+        return Examined("candidate", (), name, report, results)
     finally:
         database.dispose()
 
 
-def evaluate_served(settings: Settings, adapter: str | None) -> Mapping[str, Any]:
-    """The report on a registered adapter beside its base, on the frozen set; None asks the configured base alone.
+def evaluate_served(settings: Settings, adapter: str | None) -> tuple[Mapping[str, Any], tuple[ItemResult, ...]]:
+    """The report on a registered adapter beside its base, on the frozen set, and its results question by question;
+    None asks the configured base alone.
 
     Raises `NotFound` (adapter_not_found, base_missing, evaluation_set_missing).
     """
@@ -77,7 +82,8 @@ def evaluate_served(settings: Settings, adapter: str | None) -> Mapping[str, Any
         local = LocalModel(settings.learning_root / "bases" / base, directories)
         subjects = {BASE: local.subject(None), **{name: local.subject(name) for name in directories}}
         items = read_set(settings.learning_root / "evaluation" / GATE_SET)
-        return evaluate(items, subjects, masker_finder(masker())).report
+        evaluation = evaluate(items, subjects, masker_finder(masker()))
+        return evaluation.report, item_results(items, evaluation, masker())
     finally:
         database.dispose()
 
@@ -99,7 +105,7 @@ def _corrections(dataset_dir: Path, split: str) -> Iterator[Item]:
 
 def _item(row: Row) -> Item:
     return Item(
-        id=f"correction-{row.id}",
+        id=f"{EXAMPLE}{row.id}",
         kind="answer",
         messages=tuple(ItemMessage(role=one.role, content=one.content) for one in row.messages[:-1]),
         reference=row.messages[-1].content,

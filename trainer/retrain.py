@@ -17,6 +17,7 @@ from llm_service.errors import Conflict, HaechiError, NotFound
 from llm_service.logs import get_logger
 from llm_service.store import datasets, training
 from llm_service.store.dataset_files import DatasetFiles
+from llm_service.store.evaluations import ItemResult
 from llm_service.store.learning_models import TrainingRun
 from llm_service.store.training import Held, Point
 from llm_service.store.transactions import Transactions
@@ -68,13 +69,15 @@ class Trained:
 class Examined:
     """What became of an adapter: `verdict` is candidate or rejected, with the gate's reasons as codes.
 
-    `adapter` is the registered name, none where it was rejected; `report` holds scores and hashes, no text.
+    `adapter` is the registered name, none where it was rejected; `report` holds scores and hashes, no text. `results`
+    are the same scores question by question, with the answers, masked.
     """
 
     verdict: str
     reasons: tuple[str, ...]
     adapter: str | None
     report: Mapping[str, Any] = field(default_factory=dict)
+    results: tuple[ItemResult, ...] = ()
 
 
 class Train(Protocol):
@@ -154,7 +157,7 @@ def _train_and_examine(workplace: Workplace, run: TrainingRun, steps: Steps, wat
     examined = steps.examine(trained, watch.still_ours)
     watch.line(f"{examined.verdict} {' '.join(examined.reasons)}".strip())
     workplace.transactions.run_blocking(
-        partial(training.add_evaluation_of_run, held=watch.held, report=examined.report)
+        partial(training.add_evaluation_of_run, held=watch.held, report=examined.report, results=examined.results)
     )
     return examined
 

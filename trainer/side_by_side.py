@@ -5,13 +5,13 @@ Knows no model; which side is whose stands in a key that is kept apart from the 
 
 import csv
 import io
-import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
+from llm_service.answering.sign_test import sign_test
 from llm_service.errors import InvalidInput
 
 Side = Literal["left", "right"]
@@ -98,7 +98,7 @@ def count_votes(first_stands: Mapping[str, Side], votes: Mapping[str, Vote]) -> 
         tie=meant["tie"],
         both_bad=meant["both_bad"],
         unvoted=len(first_stands) - len(votes),
-        probability=round(_sign_test(meant["first"], meant["second"]), 4),
+        probability=round(sign_test(meant["first"], meant["second"]), 4),
     )
 
 
@@ -106,12 +106,6 @@ def _meant(first_stands: Side, vote: Vote) -> str:
     if vote in ("tie", "both_bad"):
         return vote
     return "first" if vote == first_stands else "second"
-
-
-def _sign_test(first: int, second: int) -> float:
-    """Two-sided, exact; ties say nothing."""
-    n, fewer = first + second, min(first, second)
-    return min(1.0, 2 * sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n) if n else 1.0
 
 
 def _cell(text: str) -> str:

@@ -24,6 +24,7 @@ from llm_service.logs import configure_logging, get_logger, leave_no_text_behind
 from llm_service.settings import Settings, load_settings
 from llm_service.store import jobs_outbox, training
 from llm_service.store.dataset_files import DatasetFiles
+from llm_service.store.evaluations import ItemResult
 from llm_service.store.learning_models import JobRequest
 from llm_service.store.session import open_database
 from llm_service.store.transactions import Transactions
@@ -179,13 +180,20 @@ def _evaluate(context: Context, job: JobRequest, keep: Callable[[], None]) -> No
     from trainer.examination import evaluate_served  # noqa: PLC0415
 
     report, error_code = None, None
+    results: tuple[ItemResult, ...] = ()
     try:
-        report = evaluate_served(context.settings, evaluation.adapter)
+        report, results = evaluate_served(context.settings, evaluation.adapter)
     except HaechiError as error:
         error_code = error.code
     keep()
     context.transactions.run_blocking(
-        partial(training.end_evaluation, evaluation_id=evaluation.id, report=report, error_code=error_code)
+        partial(
+            training.end_evaluation,
+            evaluation_id=evaluation.id,
+            report=report,
+            error_code=error_code,
+            results=results,
+        )
     )
 
 

@@ -64,7 +64,7 @@ class EvaluationAnswer(Base):
 
 
 class BlindComparison(Base):
-    """Two subjects of an evaluation before people who cannot tell which is which. Its counts are shown once it is closed."""
+    """Two subjects of an evaluation, before people who cannot tell which is which. Closed, it shows its counts."""
 
     __tablename__ = "blind_comparisons"
     __table_args__ = (

@@ -14,8 +14,9 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from llm_service.errors import Conflict, NotFound
-from llm_service.store import audit, datasets, jobs_outbox
+from llm_service.store import audit, datasets, evaluations, jobs_outbox
 from llm_service.store.conversations import IDENTIFIER
+from llm_service.store.evaluations import ItemResult
 from llm_service.store.learning_models import Evaluation, LossPoint, TrainingDevice, TrainingRun
 from llm_service.store.models import now
 
@@ -196,17 +197,26 @@ def evaluation(session: Session, evaluation_id: str) -> Evaluation:
 
 
 def end_evaluation(
-    session: Session, evaluation_id: str, report: Mapping[str, Any] | None, error_code: str | None = None
+    session: Session,
+    evaluation_id: str,
+    report: Mapping[str, Any] | None,
+    error_code: str | None = None,
+    results: Sequence[ItemResult] = (),
 ) -> None:
-    """Keep what an evaluation found, or why it failed."""
+    """Keep what an evaluation found, question by question, or why it failed; one that has ended stays as it is."""
     found = evaluation(session, evaluation_id)
+    if found.state in ENDED:
+        return
     found.state, found.ended_at = "failed" if error_code else "succeeded", now()
     found.report, found.error_code = dict(report or {}), error_code
+    evaluations.add_items(session, evaluation_id, results)
     audit.record(session, found.requested_by, "evaluation.ended", "evaluation", found.id, {"state": found.state})
 
 
-def add_evaluation_of_run(session: Session, held: Held, report: Mapping[str, Any]) -> Evaluation:
-    """Keep the evaluation that a run made of its candidate. Raises `Conflict` (device_lost)."""
+def add_evaluation_of_run(
+    session: Session, held: Held, report: Mapping[str, Any], results: Sequence[ItemResult] = ()
+) -> Evaluation:
+    """Keep the evaluation that a run made of its candidate, question by question. Raises `Conflict` (device_lost)."""
     keep_device(session, held)
     requested_by = run(session, held.run_id).requested_by
     found = Evaluation(
@@ -214,6 +224,7 @@ def add_evaluation_of_run(session: Session, held: Held, report: Mapping[str, Any
     )
     session.add(found)
     session.flush()
+    evaluations.add_items(session, found.id, results)
     return found
 
 
