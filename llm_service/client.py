@@ -294,6 +294,7 @@ class Purged:
 
     vault_entries: int
     turns: int
+    feedback: int
     conversations: int
     review_items: int
     audit_events: int

@@ -86,6 +86,15 @@ class Metrics:
         self._stages = Histogram(
             "haechi_stage_seconds", "Time of one stage of a turn", ["stage"], buckets=STAGE_SECONDS, registry=registry
         )
+        self._withheld = Counter(
+            "haechi_answers_withheld",
+            "Answers the kill switch kept back, before or during",
+            ["when"],
+            registry=registry,
+        )
+        self.answers_off = Gauge(
+            "haechi_answers_off", "1 while nobody is given an answer from documents", registry=registry
+        )
         self.running_answers = Gauge("haechi_running_answers", "Answers being generated", registry=registry)
         self.engine_running = Gauge(
             "haechi_engine_running", "Answers that model servers write for this process", registry=registry
@@ -104,6 +113,9 @@ class Metrics:
 
     def declined(self, code: str) -> None:
         self._declined.labels(code=code).inc()
+
+    def withheld(self, when: str) -> None:
+        self._withheld.labels(when=when).inc()
 
     def refused(self, intent: str | None) -> None:
         self._refusals.labels(intent=_label(intent or "none")).inc()

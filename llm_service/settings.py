@@ -76,6 +76,9 @@ class Settings(BaseSettings):
         ge=1,
         description="How long turns are kept, with sources and feedback; a conversation goes with its last turn.",
     )
+    retention_days_feedback: int = Field(
+        180, ge=1, description="How long verdicts and corrections are kept; with their turn they go in any case."
+    )
     retention_days_audit: int = Field(
         1095,
         ge=730,

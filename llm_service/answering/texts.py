@@ -10,7 +10,7 @@ import yaml
 
 from llm_service.engines.base import Locale
 
-RefusalReason = Literal["no_passages", "low_confidence", "not_supported", "not_verified", "search_down"]
+RefusalReason = Literal["no_passages", "low_confidence", "not_supported", "not_verified", "search_down", "answers_off"]
 
 
 def notice_text(code: str, locale: Locale, position: int | None = None) -> str:
@@ -37,7 +37,7 @@ def refusal_text(reason: RefusalReason, nearest_titles: Iterable[str], locale: L
     """That nothing was found, why, which documents come nearest, and the offer of a hand-off."""
     texts = _texts()[locale]["refusal"]
     # What was not searched was not found either, but to say so would mislead.
-    opening = "" if reason == "search_down" else f"{texts['opening']} "
+    opening = "" if reason in {"search_down", "answers_off"} else f"{texts['opening']} "
     lines = [f"{opening}{texts['reasons'][reason]}"]
     titles = [f"- {title}" for title in nearest_titles]
     if titles:

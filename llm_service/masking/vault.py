@@ -24,6 +24,7 @@ from llm_service.masked import RawText
 from llm_service.masking.masker import Entity, Masked, with_placeholders
 from llm_service.masking.placeholders import PLACEHOLDER, normalised_value
 from llm_service.masking.vault_keys import KeyRing, VaultKey
+from llm_service.store import controls
 from llm_service.store import vault as rows
 from llm_service.store.models import Conversation, VaultEntry, now
 from llm_service.store.vault import EntryRecord
@@ -94,7 +95,8 @@ class _ConversationNames:
 class Vault:
     """Works inside its caller's transaction, so that a text and the values behind it are kept together or not at all.
 
-    `kept` is how long values live after the last use of their conversation. `index_key` finds values within a
+    `kept` is how long values live after the last use of their conversation, unless an admin has set another time
+    (`store.controls`). `index_key` finds values within a
     conversation; `mention_key` finds conversations by a value, None if that is not wanted.
     """
 
@@ -111,8 +113,9 @@ class Vault:
         """
         key = self._keys.active
         at = now()
+        until = at + self._kept_now(session)
         rows.forget_expired(session, at, conversation.id)
-        rows.extend(session, conversation.id, at, at + self._kept)
+        rows.extend(session, conversation.id, at, until)
         known = {entry.value_key: entry.placeholder for entry in rows.live_entries(session, conversation.id, at)}
         names = _ConversationNames(self._hashes, conversation.id, known, dict(conversation.last_numbers))
         own = _PlaceholdersUpTo(conversation.last_numbers) if detected.is_reply else ()
@@ -122,7 +125,7 @@ class Vault:
                 _entry(key, conversation, placeholder, value_key, masked.placeholders[placeholder])
                 for placeholder, value_key in names.given.items()
             ]
-            rows.add_entries(session, conversation.id, entries, at + self._kept)
+            rows.add_entries(session, conversation.id, entries, until)
             rows.add_mentions(session, conversation.id, names.mentions if self._finds_by_value else ())
             conversation.last_numbers = names.last_numbers
         return masked
@@ -143,7 +146,7 @@ class Vault:
             else:
                 stayed[value] += 1
         if values:
-            rows.extend(session, conversation.id, at, at + self._kept)
+            rows.extend(session, conversation.id, at, at + self._kept_now(session))
         return Restored(values, stayed)
 
     def purge(self, session: Session) -> int:
@@ -193,6 +196,10 @@ class Vault:
         if type_ not in FINDABLE_TYPES:
             raise InvalidInput("type_not_findable", f"conversations are found by {', '.join(sorted(FINDABLE_TYPES))}")
         return self._hashes.mention_key(type_, value.reveal())
+
+    def _kept_now(self, session: Session) -> timedelta:
+        seconds = controls.number(session, controls.VAULT_SECONDS)
+        return self._kept if seconds is None else timedelta(seconds=seconds)
 
     def _open(self, entry: VaultEntry, conversation: Conversation) -> RawText | str:
         """The value of an entry, or the reason why its placeholder stays."""

@@ -66,6 +66,12 @@ def delete_turns_before(session: Session, before: datetime) -> int:
     return _count(session, delete(Turn).where(Turn.id.in_(batch)))
 
 
+def delete_feedback_before(session: Session, before: datetime) -> int:
+    """Delete one batch of verdicts older than a time; returns how many, 0 when all are gone."""
+    batch = select(Feedback.id).where(Feedback.created_at < before).order_by(Feedback.created_at).limit(BATCH_ROWS)
+    return _count(session, delete(Feedback).where(Feedback.id.in_(batch)))
+
+
 def delete_empty_conversations(session: Session, before: datetime) -> int:
     """Delete conversations that have no turn left and whose last one was before a time."""
     has_turns = exists().where(Turn.conversation_id == Conversation.id)

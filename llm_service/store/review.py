@@ -133,6 +133,17 @@ def counts(session: Session) -> dict[str, int]:
     return {row.state: row.items for row in rows}
 
 
+def oldest_open(session: Session) -> datetime | None:
+    """When the example came in that has waited longest for a decision; asked state by state, as the index is built."""
+    first = [
+        session.scalar(
+            select(ReviewItem.created_at).where(ReviewItem.state == state).order_by(ReviewItem.created_at).limit(1)
+        )
+        for state in OPEN_STATES
+    ]
+    return min((at for at in first if at is not None), default=None)
+
+
 def lease_next(session: Session, person: str, wanted: QueueFilter, after: str | None = None) -> ReviewItem | None:
     """The oldest item that this person may decide and nobody else holds, theirs for `LEASE`; None when all is done.
 
