@@ -1,7 +1,7 @@
 """The tables of adapters: versions, probes, proposals, approvals, aliases, promotions, the lock, comparisons.
 
 What must never happen is forbidden here, by the database: a version changed, an alias without an approval, an approval
-by whoever trained, registered or proposed. Knows no file and no server.
+by whoever trained, registered or proposed, a promotion by whoever trained. Knows no file and no server.
 """
 
 from datetime import datetime
@@ -250,3 +250,27 @@ for _name in UNCHANGEABLE:
     ):
         _made = DDL(_statement).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]  # SQLAlchemy's own
         event.listen(_table, "after_create", _made)
+
+# A trigger and no CHECK: who trained stands in the version's own row, and promotions of before the rule may stay.
+_SQLITE_PROMOTER: Final = """
+CREATE TRIGGER tr_adapter_promotions_{name}_not_by_trainer BEFORE {action} ON adapter_promotions
+WHEN EXISTS (SELECT 1 FROM adapters WHERE name = NEW.adapter AND trained_by = NEW.started_by)
+BEGIN SELECT RAISE(ABORT, 'nobody promotes what they trained'); END
+"""
+_POSTGRES_PROMOTER_FUNCTION: Final = """
+CREATE OR REPLACE FUNCTION refuse_promotion_by_trainer() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN IF EXISTS (SELECT 1 FROM adapters WHERE name = NEW.adapter AND trained_by = NEW.started_by) THEN
+RAISE EXCEPTION 'nobody promotes what they trained' USING ERRCODE = 'check_violation'; END IF; RETURN NEW; END $$
+"""
+_POSTGRES_PROMOTER: Final = """
+CREATE TRIGGER tr_adapter_promotions_not_by_trainer BEFORE INSERT OR UPDATE OF adapter, started_by
+ON adapter_promotions FOR EACH ROW EXECUTE FUNCTION refuse_promotion_by_trainer()
+"""
+for _dialect, _statement in (
+    ("sqlite", _SQLITE_PROMOTER.format(name="insert", action="INSERT")),
+    ("sqlite", _SQLITE_PROMOTER.format(name="update", action="UPDATE OF adapter, started_by")),
+    ("postgresql", _POSTGRES_PROMOTER_FUNCTION),
+    ("postgresql", _POSTGRES_PROMOTER),
+):
+    _made = DDL(_statement).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]  # SQLAlchemy's own
+    event.listen(AdapterPromotion.__table__, "after_create", _made)

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from llm_service.errors import Conflict
+from llm_service.errors import Conflict, NotPermitted
 from llm_service.store import adapters, audit
 from llm_service.store.adapter_models import AdapterAlias, AdapterLock, AdapterPromotion
 from llm_service.store.models import now
@@ -83,10 +83,10 @@ def start_promotion(
 ) -> AdapterPromotion:
     """Begin to bring an approved version into service; asked again while it is being loaded, it is the same one.
 
-    Raises `NotFound` (adapter_not_found), `Conflict` (adapter_rejected, adapter_not_approved, adapter_serving_already,
-    promotion_running).
+    Raises `NotFound` (adapter_not_found), `NotPermitted` (promotion_of_own_work), `Conflict` (adapter_rejected,
+    adapter_not_approved, adapter_serving_already, promotion_running).
     """
-    adapters.adapter_named(session, name)
+    _refuse_trainer(session, name, started_by)
     adapters.refuse_rejected(session, name)
     running = running_promotion(session)
     if running is not None:
@@ -154,11 +154,15 @@ def flip(session: Session, promotion_id: str, lock: Lock) -> Aliases:
 
 
 def set_share(session: Session, share: float, by: str) -> Aliases:
-    """Give the canary another share of the conversations. Raises `Conflict` (no_canary)."""
+    """Give the canary another share of the conversations.
+
+    Raises `Conflict` (no_canary) and `NotPermitted` (promotion_of_own_work).
+    """
     _lock_row(session)
     row = session.get(AdapterAlias, "canary")
     if row is None or row.adapter is None:
         raise Conflict("no_canary", "there is no canary; promote a version as one first")
+    _refuse_trainer(session, row.adapter, by)
     details = {"before": row.share, "share": share}
     row.share = share
     session.flush()
@@ -202,6 +206,12 @@ def serving_promotion(session: Session, name: str, target: Target) -> AdapterPro
             AdapterPromotion.adapter == name, AdapterPromotion.target == target, AdapterPromotion.state == "serving"
         )
     )
+
+
+def _refuse_trainer(session: Session, name: str, person: str) -> None:
+    """Nobody brings what they trained to people; the database refuses the promotion too."""
+    if person == adapters.adapter_named(session, name).trained_by:
+        raise NotPermitted("promotion_of_own_work", "somebody else than who trained the version promotes it")
 
 
 def _flip_active(session: Session, row: AdapterPromotion, before: Aliases) -> None:

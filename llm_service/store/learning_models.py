@@ -7,7 +7,7 @@ different people approve, an approved example has a verdict of the rubric and an
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import JSON, CheckConstraint, Float, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, Float, ForeignKey, Index, Integer, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from llm_service.masked import MaskedText
@@ -71,6 +71,14 @@ class ReviewItem(Base):
         UniqueConstraint("feedback_id", name="uq_review_items_feedback"),
         UniqueConstraint("content_key", name="uq_review_items_content"),
         Index("ix_review_items_state_created_at", "state", "created_at", "id"),
+        Index("ix_review_items_state_kind", "state", "kind", "created_at", "id"),
+        # Hardly anything is held at a time, and who holds is asked at every step of a reviewer.
+        Index(
+            "ix_review_items_leased_by",
+            "leased_by",
+            postgresql_where=text("leased_by IS NOT NULL"),
+            sqlite_where=text("leased_by IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)

@@ -317,6 +317,7 @@ class AuditEvent(Base):
     __table_args__ = (
         UniqueConstraint("position", name="uq_audit_events_position"),
         Index("ix_audit_events_actor_at", "actor", "at"),
+        Index("ix_audit_events_action", "action", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, func, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from llm_service.errors import HaechiError
+from llm_service.errors import HaechiError, NotPermitted
 from llm_service.masked import MaskedText
 from llm_service.store import adapter_rollout, adapters
 from llm_service.store.adapter_models import (
@@ -134,6 +134,31 @@ def test_only_one_promotion_loads_at_a_time_not_even_past_our_code(database: Eng
         adapter_rollout.start_promotion(session, name, "active", None, "choi")
     with pytest.raises(IntegrityError):
         commits(database, AdapterPromotion(target="active", adapter=name, approval_id=approval, started_by="choi"))
+
+
+def test_nobody_promotes_what_they_trained_not_even_past_our_code(database: Engine) -> None:
+    with Session(database) as session, session.begin():
+        name = registered(session)
+        approval = adapters.approve(session, adapters.propose(session, name, "lee").id, "park").id
+        with pytest.raises(NotPermitted, match="promotion_of_own_work"):
+            adapter_rollout.start_promotion(session, name, "active", None, "kim")
+    promotion = {"target": "active", "adapter": name, "approval_id": approval}
+    with pytest.raises(DBAPIError, match="nobody promotes what they trained"):
+        commits(database, AdapterPromotion(**promotion, started_by="kim"))
+    commits(database, AdapterPromotion(**promotion, started_by="choi"))
+    with pytest.raises(DBAPIError, match="nobody promotes what they trained"), database.begin() as connection:
+        connection.execute(update(AdapterPromotion).values(started_by="kim"))
+
+
+def test_whoever_trained_the_canary_does_not_give_it_more_people(database: Engine) -> None:
+    with Session(database) as session, session.begin():
+        name = registered(session)
+        approval = adapters.approve(session, adapters.propose(session, name, "lee").id, "park").id
+    commits(database, AdapterAlias(alias="canary", adapter=name, approval_id=approval, share=0.1))
+    with Session(database) as session, session.begin():
+        with pytest.raises(NotPermitted, match="promotion_of_own_work"):
+            adapter_rollout.set_share(session, 1.0, "kim")
+        assert adapter_rollout.set_share(session, 0.2, "choi").share == 0.2
 
 
 def test_every_step_leaves_its_audit_row_in_the_same_transaction(database: Engine) -> None:
