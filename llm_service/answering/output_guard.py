@@ -7,7 +7,7 @@ a planted order can still only say what passes here and in `verify.py`.
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, Literal
 
 from llm_service.answering.prompt import canary, instructions
@@ -20,6 +20,7 @@ Leak = Literal["foreign_link", "instructions_repeated", "placeholder_not_asked",
 ECHO_CHARACTERS: Final = 24
 """A run of the instructions this long, blanks and punctuation aside, is no accident."""
 ENCODED_CHARACTERS: Final = 32
+PASSAGES_REMEMBERED: Final = 256
 
 _ADDRESS_END: Final = ".,;:!?)]}'\"”’>"
 # Korean particles follow an address without a blank, so that only ASCII belongs to it.
@@ -53,7 +54,7 @@ def leaks(segment: str, cited: Sequence[Candidate], request: EngineRequest) -> t
     An address may be shown only as a cited passage has it, whole: a host alone would leave room for what is appended.
     """
     written = _plain(segment)
-    sources = " ".join(_plain(passage.text) for passage in cited)
+    sources = " ".join(_plain_passage(passage.text) for passage in cited)
     found: list[Leak] = []
     if any(address not in sources for address in _addresses(written)):
         found.append("foreign_link")
@@ -68,9 +69,14 @@ def leaks(segment: str, cited: Sequence[Candidate], request: EngineRequest) -> t
 
 def _plain(text: str) -> str:
     """The text in one spelling: compatibility forms folded, invisible characters gone, small."""
-    folded = unicodedata.normalize("NFKC", text)
-    visible = "".join(character for character in folded if unicodedata.category(character) != "Cf")
+    visible = unicodedata.normalize("NFKC", text)
+    if invisible := [character for character in set(visible) if unicodedata.category(character) == "Cf"]:
+        visible = visible.translate(dict.fromkeys(map(ord, invisible)))
     return _DEFANGED.sub(".", visible).replace("hxxp", "http").casefold()
+
+
+# One passage stands behind many statements of many answers.
+_plain_passage = lru_cache(maxsize=PASSAGES_REMEMBERED)(_plain)
 
 
 def _addresses(text: str) -> Iterator[str]:

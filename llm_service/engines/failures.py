@@ -54,15 +54,71 @@ async def in_time(deltas: AsyncIterator[Delta], patience: Patience, seconds: flo
     clock = asyncio.get_running_loop().time
     until = clock() + seconds
     allowed, what = patience.first_token_seconds, "to begin its answer"
-    async with aclosing(deltas):  # type: ignore[type-var]
-        while True:
-            try:
-                async with asyncio.timeout(min(allowed, until - clock())):
+    alarm = _Alarm()
+    try:
+        async with aclosing(deltas):  # type: ignore[type-var]
+            while True:
+                alarm.set(min(clock() + allowed, until))
+                try:
                     delta = await anext(deltas, None)
-            except TimeoutError as error:
-                raise timed_out(what if clock() < until else "to finish its answer") from error
-            if delta is None:
-                return
-            if delta.text:
-                allowed, what = patience.next_token_seconds, "to go on with its answer"
-            yield delta
+                except asyncio.CancelledError as error:
+                    if not alarm.has_rung():
+                        raise
+                    raise timed_out(what if clock() < until else "to finish its answer") from error
+                finally:
+                    alarm.pause()
+                if delta is None:
+                    return
+                if delta.text:
+                    allowed, what = patience.next_token_seconds, "to go on with its answer"
+                yield delta
+    finally:
+        alarm.stop()
+
+
+class _Alarm:
+    """Cancels the task that set it, as `asyncio.timeout` does, but with one timer for many waits.
+
+    A token every few milliseconds would otherwise cost more in timers than in reading.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._until = 0.0
+        self._rang = False
+
+    def set(self, until: float) -> None:
+        """From here on `until` (of the loop's clock) the current task may wait."""
+        self._task = asyncio.current_task()
+        assert self._task is not None
+        self._cancelling, self._until = self._task.cancelling(), until
+        if self._timer is None or until < self._timer.when():
+            self.stop()
+            self._timer = self._loop.call_at(until, self._look)
+
+    def pause(self) -> None:
+        """Nobody waits."""
+        self._task = None
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def has_rung(self) -> bool:
+        """Whether the cancellation that has just arrived was this alarm's alone."""
+        task = asyncio.current_task()
+        return self._rang and task is not None and task.uncancel() <= self._cancelling
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._task is None:
+            return
+        if self._loop.time() < self._until:
+            self._timer = self._loop.call_at(self._until, self._look)
+            return
+        self._rang = True
+        self._task.cancel()

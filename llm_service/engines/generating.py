@@ -39,11 +39,8 @@ class GeneratingEngine:
     def prompt_sha256(self, request: EngineRequest) -> str:
         return self._prompting.sha256(request)
 
-    async def stream(self, request: EngineRequest) -> AsyncGenerator[EngineEvent, None]:
-        prompt = self._prompting.answer(request)
-        async with aclosing(self.pool.stream(prompt, request.adapter, self._sampling)) as events:
-            async for event in events:
-                yield event
+    def stream(self, request: EngineRequest) -> AsyncGenerator[EngineEvent, None]:
+        return self.pool.stream(self._prompting.answer(request), request.adapter, self._sampling)
 
     async def ping(self) -> None:
         """Raises `Unavailable` (engine_unreachable) if no model server says that it is well."""

@@ -5,8 +5,7 @@ or proxies in the environment, or calls home.
 """
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -81,23 +80,17 @@ class OpenAiServer:
         self._model = model
         self._form = form
         self._patience = patience or Patience()
-        self._http = httpx.AsyncClient(
-            base_url=self.address,
-            trust_env=False,
-            timeout=httpx.Timeout(None, connect=self._patience.connect_seconds),
-            # Without a bound: the pool decides how many run; a second one here would be a queue that nobody sees.
-            transport=StreamingTransport(),
-        )
+        # Without a bound: the pool decides how many run; a second one here would be a queue that nobody sees.
+        self._connections = StreamingTransport()
+        self._http = httpx.AsyncClient(base_url=self.address, trust_env=False, transport=self._connections)
 
-    async def stream(self, prompt: Prompt, adapter: str | None, sampling: Sampling) -> AsyncGenerator[Delta, None]:
+    def stream(self, prompt: Prompt, adapter: str | None, sampling: Sampling) -> AsyncGenerator[Delta, None]:
         if adapter is not None and not self._dialect.takes_adapters:
             raise NotFound(
                 "adapter_unknown", f"{self.name} is asked for no adapters; give it to the server at its start"
             )
         deltas = in_time(self._deltas(prompt, adapter, sampling), self._patience, sampling.seconds)
-        async with aclosing(until_stop(deltas, sampling.stop)) as said:
-            async for delta in said:
-                yield delta
+        return until_stop(deltas, sampling.stop)
 
     async def adapters(self) -> frozenset[str]:
         if not self.capabilities.lists_adapters:
@@ -152,14 +145,23 @@ class OpenAiServer:
     async def _deltas(self, prompt: Prompt, adapter: str | None, sampling: Sampling) -> AsyncIterator[Delta]:
         base = await self._base_model()
         model = base if adapter is None else self._dialect.adapter.format(model=base, adapter=adapter)
-        route, body = _request(prompt, self._form, model, sampling)
+        request = self._request(*_asked(prompt, self._form, model, sampling))
         try:
-            async with self._http.stream("POST", route, json=body) as response:
+            # Not through httpx's client: what it does for every piece of a stream is of no use here, and costs.
+            response = await self._connections.handle_async_request(request)
+            assert isinstance(response.stream, httpx.AsyncByteStream)
+            try:
                 if not response.is_success:
                     raise failure_of(response.status_code, adapter)
-                async with aclosing(_events(response, adapter)) as events:
-                    async for delta in events:
+                reading = _Events(adapter)
+                async for piece in response.stream:
+                    for delta in reading.feed(piece):
                         yield delta
+                    if reading.is_done:
+                        break
+                reading.end()
+            finally:
+                await response.stream.aclose()
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise unreachable(self.address) from error
         except (httpx.ReadError, httpx.RemoteProtocolError) as error:
@@ -167,8 +169,17 @@ class OpenAiServer:
         except httpx.TransportError as error:
             raise Unavailable("engine_failed", "the connection to the model server failed") from error
 
+    def _request(self, route: str, body: dict[str, Any]) -> httpx.Request:
+        return httpx.Request(
+            "POST",
+            f"{self.address}{route}",
+            headers={"Content-Type": "application/json"},
+            content=json.dumps(body, ensure_ascii=False).encode(),
+            extensions={"timeout": {"connect": self._patience.connect_seconds}},
+        )
 
-def _request(prompt: Prompt, form: PromptForm, model: str, sampling: Sampling) -> tuple[str, dict[str, Any]]:
+
+def _asked(prompt: Prompt, form: PromptForm, model: str, sampling: Sampling) -> tuple[str, dict[str, Any]]:
     body: dict[str, Any] = {
         "model": model,
         "max_tokens": sampling.maximum_tokens,
@@ -186,39 +197,46 @@ def _request(prompt: Prompt, form: PromptForm, model: str, sampling: Sampling) -
     return "/v1/chat/completions", {**body, "messages": messages}
 
 
-async def _events(response: httpx.Response, adapter: str | None) -> AsyncGenerator[Delta, None]:
-    """Deltas of an event stream; the usage, which servers send last, goes with the end of the text."""
-    finish: str | None = None
-    async with aclosing(_data(response)) as lines:
-        async for line in lines:
-            if line == "[DONE]":
-                break
-            event = _parsed(line)
-            if "error" in event:
-                raise _told(event["error"], adapter)
-            for choice in event.get("choices") or ():
-                finish = choice.get("finish_reason") or finish
-                text = choice.get("text") or (choice.get("delta") or {}).get("content") or ""
-                if text:
-                    yield Delta(text)
-            if finish is not None and (usage := event.get("usage")):
-                counted = usage["prompt_tokens"], usage["completion_tokens"]
-                yield Delta("", Usage(*counted, "length" if finish == "length" else "stop"))
-    if finish is None:
-        raise stream_cut()
+class _Events:
+    """Reads an event stream piece by piece; the usage, which servers send last, goes with the end of the text."""
 
+    def __init__(self, adapter: str | None) -> None:
+        self.is_done = False
+        self._adapter = adapter
+        self._finish: str | None = None
+        self._held = b""
 
-async def _data(response: httpx.Response) -> AsyncGenerator[str, None]:
-    """The data of each event. Lines end with a line feed only: JSON may hold other separators unescaped."""
-    held = b""
-    async for chunk in response.aiter_bytes():
-        *lines, held = (held + chunk).split(b"\n")
+    def feed(self, piece: bytes) -> Iterator[Delta]:
+        """The deltas of the events that are whole. Lines end with a line feed only: JSON may hold other separators."""
+        *lines, self._held = (self._held + piece).split(b"\n")
         for line in lines:
-            if line.startswith(b"data:"):
-                yield line.removeprefix(b"data:").strip().decode()
+            if not line.startswith(b"data:"):
+                continue
+            data = line.removeprefix(b"data:").strip()
+            if data == b"[DONE]":
+                self.is_done = True
+                return
+            yield from self._deltas(_parsed(data))
+
+    def end(self) -> None:
+        """Raises `Unavailable` (engine_stream_cut) where the stream ended before its text did."""
+        if self._finish is None:
+            raise stream_cut()
+
+    def _deltas(self, event: dict[str, Any]) -> Iterator[Delta]:
+        if "error" in event:
+            raise _told(event["error"], self._adapter)
+        for choice in event.get("choices") or ():
+            self._finish = choice.get("finish_reason") or self._finish
+            text = choice.get("text") or (choice.get("delta") or {}).get("content") or ""
+            if text:
+                yield Delta(text)
+        if self._finish is not None and (usage := event.get("usage")):
+            counted = usage["prompt_tokens"], usage["completion_tokens"]
+            yield Delta("", Usage(*counted, "length" if self._finish == "length" else "stop"))
 
 
-def _parsed(line: str) -> dict[str, Any]:
+def _parsed(line: bytes) -> dict[str, Any]:
     try:
         event: dict[str, Any] = json.loads(line)
     except ValueError as error:

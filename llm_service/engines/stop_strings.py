@@ -15,12 +15,15 @@ class StopScanner:
     def __init__(self, stop: Sequence[str]) -> None:
         self.found = False
         self._stop = tuple(filter(None, stop))
+        self._beginnings = frozenset(string[0] for string in self._stop)
         self._held = ""
 
     def feed(self, piece: str) -> str:
         """As much of the text as cannot belong to a stop string any more."""
         if self.found:
             return ""
+        if not self._held and self._beginnings.isdisjoint(piece):
+            return piece
         self._held += piece
         places = [place for stop in self._stop if (place := self._held.find(stop)) >= 0]
         if places:
@@ -48,7 +51,9 @@ async def until_stop(deltas: AsyncGenerator[Delta, None], stop: Sequence[str]) -
     async with aclosing(deltas):
         async for delta in deltas:
             text = scanner.feed(delta.text) + (scanner.flush() if delta.usage is not None else "")
-            if text or delta.usage is not None:
+            if text is delta.text:
+                yield delta
+            elif text or delta.usage is not None:
                 yield Delta(text, delta.usage)
     if rest := scanner.flush():
         yield Delta(rest)

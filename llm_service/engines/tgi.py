@@ -5,7 +5,6 @@ TGI loads adapters only at its start, lists none, and answers for an unknown one
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
 from typing import Any, Final, cast
 
 import httpx
@@ -65,11 +64,9 @@ class TgiServer:
         self._patience = patience or Patience()
         self._http = httpx.AsyncClient(base_url=self.address, trust_env=False, timeout=HEALTH_SECONDS)
 
-    async def stream(self, prompt: Prompt, adapter: str | None, sampling: Sampling) -> AsyncGenerator[Delta, None]:
+    def stream(self, prompt: Prompt, adapter: str | None, sampling: Sampling) -> AsyncGenerator[Delta, None]:
         deltas = in_time(self._deltas(prompt, adapter, sampling), self._patience, sampling.seconds)
-        async with aclosing(until_stop(deltas, sampling.stop)) as said:
-            async for delta in said:
-                yield delta
+        return until_stop(deltas, sampling.stop)
 
     async def adapters(self) -> frozenset[str]:
         raise Misconfigured("engine_lists_no_adapters", "TGI does not tell which adapters it holds")
