@@ -18,6 +18,7 @@ from bot.gateway.conversation_queue import ConversationQueue
 from bot.gateway.door import Door
 from bot.gateway.errors import Declined
 from bot.gateway.fallback import FallbackRouter
+from bot.gateway.limits import Limits
 from bot.gateway.metrics import Metrics
 from bot.gateway.rasa import RasaClient
 from bot.gateway.rate_limit import InProcessRateLimit, RateLimit, RedisRateLimit
@@ -25,6 +26,7 @@ from bot.gateway.routing import Router
 from bot.gateway.sessions import Sessions
 from bot.gateway.settings import GatewaySettings, load_settings
 from bot.gateway.texts import error_body
+from bot.gateway.times import spoken_waits
 from bot.gateway.turn import ChatTurns
 from llm_service.client import LlmServiceClient, ServiceError
 from llm_service.logs import configure_logging, get_logger, leave_no_text_behind
@@ -39,15 +41,15 @@ def create_app(settings: GatewaySettings, to_llm_service: httpx.AsyncBaseTranspo
     token = settings.service_token.get_secret_value()
     llm_service = LlmServiceClient(settings.llm_service_url, token, to_llm_service)
     rasa = RasaClient(settings.rasa_url, settings.rasa_token.get_secret_value())
-    limit = _rate_limit(settings)
-    metrics = Metrics()
+    metrics, sessions = Metrics(), _sessions(settings)
+    limits = Limits(_rate_limit(settings, metrics), settings, sessions.pseudonym, metrics)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         await llm_service.close()
         await rasa.close()
-        await limit.close()
+        await limits.close()
 
     # FastAPI's own telemetry would record validation failures, which quote what was sent; ours is `Metrics`.
     app = FastAPI(
@@ -58,7 +60,7 @@ def create_app(settings: GatewaySettings, to_llm_service: httpx.AsyncBaseTranspo
     )
     router = Router(rasa, FallbackRouter(), lambda reason: metrics.rasa_fallbacks.labels(reason).inc())
     turns = ChatTurns(llm_service, router, ConversationQueue(settings.waiting_questions_per_conversation), metrics)
-    app.state.web = web.WebParts(settings, _sessions(settings), limit, turns, router, llm_service)
+    app.state.web = web.WebParts(settings, sessions, limits, turns, router, llm_service)
     app.state.health = health.HealthParts(health.Readiness(llm_service, rasa), metrics.registry)
     app.include_router(web.router)
     app.include_router(health.router)
@@ -89,9 +91,9 @@ def main() -> None:
     )
 
 
-def _rate_limit(settings: GatewaySettings) -> RateLimit:
+def _rate_limit(settings: GatewaySettings, metrics: Metrics) -> RateLimit:
     if url := settings.redis_url.get_secret_value():
-        return RedisRateLimit(url)
+        return RedisRateLimit(url, on_alone=metrics.limited_alone.inc)
     return InProcessRateLimit()
 
 
@@ -119,9 +121,8 @@ def _speak_errors(app: FastAPI, metrics: Metrics, maximum_question_characters: i
         headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
         if retry_after_seconds:
             headers["Retry-After"] = str(retry_after_seconds)
-        return JSONResponse(
-            {"error": error_body(code, maximum_question_characters)}, status_code=status, headers=headers
-        )
+        body = error_body(code, maximum_question_characters, spoken_waits(retry_after_seconds))
+        return JSONResponse({"error": body}, status_code=status, headers=headers)
 
     @app.exception_handler(Declined)
     async def declined(_request: Request, error: Declined) -> JSONResponse:

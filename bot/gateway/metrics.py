@@ -23,6 +23,17 @@ class Metrics:
         self.declined = Counter(
             "haechi_gateway_declined", "Requests that went no further, by code.", ["code"], registry=self.registry
         )
+        self.limited = Counter(
+            "haechi_gateway_limited",
+            "Requests over a rate limit, by channel and by the limit's code.",
+            ["channel", "code"],
+            registry=self.registry,
+        )
+        self.limited_alone = Counter(
+            "haechi_gateway_limited_alone",
+            "Decisions on rate limits that this process took alone because Redis was away.",
+            registry=self.registry,
+        )
         self.stages = Histogram(
             "haechi_gateway_stage_seconds",
             "Time of each stage of a turn.",

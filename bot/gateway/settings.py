@@ -45,7 +45,18 @@ class GatewaySettings(BaseSettings):
     sessions_per_minute_per_address: int = Field(
         30, ge=1, description="Guest sessions one network address may open a minute."
     )
-    questions_per_minute_per_user: int = Field(20, ge=1, description="Questions one guest may ask a minute.")
+    questions_per_minute_per_user: int = Field(
+        20, ge=1, description="Questions one person may ask a minute, in any one channel."
+    )
+    questions_at_once_per_user: int = Field(
+        20, ge=1, description="Questions one person may ask in a burst, before the pace of a minute counts."
+    )
+    questions_per_day_per_user: int = Field(
+        500, ge=1, description="Questions one person may ask a day in any one channel; days end at midnight in Seoul."
+    )
+    questions_per_minute_per_channel: int = Field(
+        6000, ge=1, description="Questions that may come from one whole channel (web, slack, teams) a minute."
+    )
     questions_per_minute_per_address: int = Field(
         120, ge=1, description="Questions that may come from one network address a minute."
     )

@@ -18,8 +18,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.gateway.errors import Declined
+from bot.gateway.limits import Limits
 from bot.gateway.question import check_question
-from bot.gateway.rate_limit import RateLimit
 from bot.gateway.restore import Restorer
 from bot.gateway.routing import Router
 from bot.gateway.sessions import Person, Sessions
@@ -48,7 +48,7 @@ class WebParts:
 
     settings: GatewaySettings
     sessions: Sessions
-    limit: RateLimit
+    limits: Limits
     turns: ChatTurns
     router: Router
     llm_service: LlmServiceClient
@@ -124,8 +124,7 @@ router = APIRouter(prefix="/v1")
 @router.post("/session")
 async def open_session(request: Request, parts: Parts, body: SessionBody, bearer: Bearer) -> dict[str, Any]:
     """A guest token; whoever presents a valid one gets a new one for the same guest."""
-    address = _address(request)
-    await _count(parts, "session", address, parts.settings.sessions_per_minute_per_address, "too_many_sessions")
+    await parts.limits.session(GUEST_CHANNEL, _address(request))
     known = _person(parts, bearer) if bearer else None
     return {"token": parts.sessions.issue(known), "expires_in": parts.sessions.valid_seconds}
 
@@ -133,7 +132,7 @@ async def open_session(request: Request, parts: Parts, body: SessionBody, bearer
 async def _open_turn(request: Request, parts: Parts, person: KnownPerson, body: ChatBody) -> OpenTurn:
     """Everything that can end in an HTTP error happens here, before the stream has begun."""
     if not person.is_service:
-        await _count_question(request, parts, person)
+        await parts.limits.question(GUEST_CHANNEL, person.user, _address(request))
         if body.audience or body.groups or body.as_of or body.user:
             raise Declined("not_permitted", 403)
     check_question(body.text, parts.settings.maximum_question_characters)
@@ -173,7 +172,7 @@ async def give_feedback(request: Request, body: FeedbackBody, parts: Parts, pers
     """A verdict on one's own turn; the same `event_id` again changes nothing."""
     turn = parts.sessions.owned_turn(body.turn_id, person.user)
     if not person.is_service:
-        await _count_question(request, parts, person)
+        await parts.limits.remark(GUEST_CHANNEL, person.user, _address(request))
     feedback_id = await parts.llm_service.give_feedback(
         turn.turn_id, turn.conversation_id, str(body.event_id), body.verdict, body.reason, body.correction or None
     )
@@ -206,19 +205,6 @@ def _question(person: Person, body: ChatBody) -> Question:
 def _sent(event: ChatEvent, handle: str) -> ServerSentEvent:
     data = {**event.data, "turn_id": handle} if "turn_id" in event.data else event.data
     return ServerSentEvent(id=str(event.id), event=event.event, raw_data=json.dumps(data, ensure_ascii=False))
-
-
-async def _count_question(request: Request, parts: WebParts, person: Person) -> None:
-    settings = parts.settings
-    await _count(parts, "user", person.user, settings.questions_per_minute_per_user, "too_many_questions")
-    address = _address(request)
-    await _count(parts, "address", address, settings.questions_per_minute_per_address, "too_many_questions")
-
-
-async def _count(parts: WebParts, kind: str, subject: str, per_minute: int, code: str) -> None:
-    pseudonym = parts.sessions.pseudonym(f"{kind}:{subject}")
-    if wait := await parts.limit.seconds_to_wait(f"{kind}:{pseudonym}", per_minute):
-        raise Declined(code, 429, wait)
 
 
 def counted_address(host: str) -> str:

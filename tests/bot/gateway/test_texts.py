@@ -35,7 +35,7 @@ def test_a_code_the_table_lacks_keeps_its_name() -> None:
 
 @pytest.mark.parametrize("code", TABLE["errors"])
 def test_no_sentence_is_shown_with_a_gap(code: str) -> None:
-    for body in (error_body(code), error_body(code, limit=4000)):
+    for body in (error_body(code), error_body(code, limit=4000), error_body(code, when={"ko": "곧", "en": "soon"})):
         assert body["code"] == code
         assert "{" not in body["message"] + body["message_ko"]
 

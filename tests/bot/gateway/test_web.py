@@ -176,8 +176,10 @@ def test_stop_reaches_the_running_answer(guest: Caller, llm_service: LlmServiceS
 @pytest.mark.parametrize(
     ("settings", "code"),
     [
-        ({"questions_per_minute_per_user": 2}, "too_many_questions"),
+        ({"questions_per_minute_per_user": 2, "questions_at_once_per_user": 2}, "too_many_questions"),
         ({"questions_per_minute_per_address": 2}, "too_many_questions"),
+        ({"questions_per_minute_per_channel": 2}, "channel_busy"),
+        ({"questions_per_day_per_user": 2}, "daily_limit_reached"),
     ],
 )
 def test_too_many_questions_of_a_guest_wait_and_services_do_not(
@@ -188,14 +190,15 @@ def test_too_many_questions_of_a_guest_wait_and_services_do_not(
         httpx.Client(base_url=url, trust_env=False) as http,
     ):
         guest = new_guest(http)
-        # A minute may turn between two questions: five in a row hold three of one minute.
         responses = [guest.post("/v1/chat", guest.chat_body(QUESTION)) for _ in range(5)]
         service = Caller(http, SERVICE_TOKEN)
         assert [service.post("/v1/chat", service.chat_body(QUESTION)).status_code for _ in range(5)] == [200] * 5
     late = [response for response in responses if response.status_code == 429]
     assert late
     assert code_of(late[0]) == code
-    assert 0 < int(late[0].headers["Retry-After"]) <= 60
+    wait = int(late[0].headers["Retry-After"])
+    assert 0 < wait <= (86_400 if code == "daily_limit_reached" else 60)
+    assert "{" not in late[0].text.split('"message"')[1]
 
 
 def test_a_question_that_is_too_long_is_told_the_limit_that_is_set(gateway_settings: dict[str, Any]) -> None:
