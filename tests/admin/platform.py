@@ -1,4 +1,4 @@
-"""A console before a real llm_service, on one SQLite file, with people of every role, examples and a training run."""
+"""A console before a real llm_service, over shared records, with people of every role, examples and a training run."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from admin.app import create_app
@@ -118,15 +118,24 @@ class Platform:
     def item(self, item_id: str) -> ReviewItem:
         return self.work(lambda session: review.item(session, item_id))
 
+    def everything(self, *but: str) -> dict[str, list[str]]:
+        """Every row of every table, in words, without the tables that are named."""
+        with self.database.connect() as connection:
+            return {
+                table.name: sorted(map(repr, connection.execute(select(table))))
+                for table in Base.metadata.sorted_tables
+                if table.name not in but
+            }
+
 
 @contextmanager
-def running_platform(home: Path, analysers: wiring.Analysers) -> Iterator[Platform]:
-    """Both services on loopback ports, until the block ends."""
-    database_url = f"sqlite:///{home / 'haechi.db'}"
-    database = open_database(database_url)
+def running_platform(home: Path, analysers: wiring.Analysers, database_url: str = "") -> Iterator[Platform]:
+    """Both services on loopback ports, until the block ends; on a SQLite file where no other records are named."""
+    database = open_database(database_url or f"sqlite:///{home / 'haechi.db'}")
     Base.metadata.create_all(database)
     service_settings = Settings(
         home=home,
+        database_url=database_url,
         service_token=SERVICE_TOKEN,
         identity_key=IDENTITY_KEY,
         mention_key=MENTION_KEY,
@@ -137,6 +146,7 @@ def running_platform(home: Path, analysers: wiring.Analysers) -> Iterator[Platfo
     with served(service) as llm_service_url:
         settings = ConsoleSettings(
             home=home,
+            database_url=database_url,
             service_token=SERVICE_TOKEN,
             identity_key=IDENTITY_KEY,
             console_key=CONSOLE_KEY,

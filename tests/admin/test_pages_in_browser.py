@@ -18,6 +18,7 @@ from tests.admin.platform import Platform, corrected, hostile, trained
 from tests.e2e.conftest import CHROMIUM_ARGUMENTS, chromium_path
 
 pytestmark = pytest.mark.browser
+ON_SQLITE_ALONE = True
 
 PAGES = (
     ("login", None, "/login"),

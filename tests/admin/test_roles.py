@@ -15,6 +15,8 @@ from admin.rendering import check_policies
 from llm_service.errors import Misconfigured
 from tests.admin.platform import Platform
 
+ON_SQLITE_ALONE = True
+
 METHOD_OF = {route.name: next(iter(route.methods)) for router in ROUTERS for route in router.routes}  # type: ignore[attr-defined]
 PATH_OF = named_routes()
 GUARDED = sorted(policies.ALLOWED)
