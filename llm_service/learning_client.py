@@ -27,6 +27,46 @@ class ReviewRevision:
 
 
 @dataclass(frozen=True)
+class ReviewEvent:
+    """One decision about an item, as the audit has it: `details` say state, version, rubric, reason."""
+
+    at: str
+    actor: str
+    action: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class QueueWanted:
+    """Which items of the queue; what is empty is not asked. `since` and `until` are times in ISO 8601.
+
+    `others` leaves out what the asking person proposed or has approved already.
+    """
+
+    state: Sequence[str] = ()
+    kind: Sequence[str] = ()
+    audience: str = ""
+    tag: str = ""
+    rubric: str = ""
+    since: str | None = None
+    until: str | None = None
+    others: bool = False
+
+    def as_query(self) -> dict[str, Any]:
+        """The fields that ask something."""
+        told = asdict(self) | {"state": list(self.state), "kind": list(self.kind)}
+        return {name: value for name, value in told.items() if value}
+
+
+@dataclass(frozen=True)
+class ReviewProgress:
+    """How many decisions a person took since a time, and how many examples wait for theirs."""
+
+    decided: int
+    waiting: int
+
+
+@dataclass(frozen=True)
 class ReviewItemView:
     """An example under review, masked. People are keyed hashes; `version` is handed back with every decision."""
 
@@ -51,6 +91,7 @@ class ReviewItemView:
     locale: str
     created_at: str
     revisions: list[ReviewRevision] = field(default_factory=list)
+    history: list[ReviewEvent] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -135,10 +176,16 @@ class LearningClient:
         self._headers = {PERSON_HEADER: person, ROLES_HEADER: ",".join(roles)}
 
     async def review_items(
-        self, states: Sequence[str] = (), kinds: Sequence[str] = (), limit: int = 50, after: str | None = None
+        self,
+        states: Sequence[str] = (),
+        kinds: Sequence[str] = (),
+        limit: int = 50,
+        after: str | None = None,
+        wanted: QueueWanted | None = None,
     ) -> list[ReviewItemView]:
-        """Items of the queue, the oldest first; open ones where no state is named."""
-        query = {"state": list(states), "kind": list(kinds), "limit": limit, **({"after": after} if after else {})}
+        """Items of the queue, the oldest first; open ones where no state is named. `wanted` says more."""
+        asked = (wanted or QueueWanted(states, kinds)).as_query()
+        query = {**asked, "limit": limit, **({"after": after} if after else {})}
         found = await self._call("GET", "/v1/review/items", query=query)
         return [_item(one) for one in found["items"]]
 
@@ -146,9 +193,16 @@ class LearningClient:
         """How many items are in each state."""
         return dict((await self._call("GET", "/v1/review/counts"))["states"])
 
-    async def next_review_item(self, after: str | None = None) -> ReviewItemView | None:
+    async def review_progress(self, since: str) -> ReviewProgress:
+        """What this person has decided since a time (ISO 8601), and what waits for them."""
+        return ReviewProgress(**await self._call("GET", "/v1/review/progress", query={"since": since}))
+
+    async def next_review_item(
+        self, after: str | None = None, wanted: QueueWanted | None = None
+    ) -> ReviewItemView | None:
         """The next item this person may decide, held for them; `after` skips one."""
-        found = await self._call("POST", "/v1/review/next", {"after": after})
+        body = {"after": after, "wanted": (wanted or QueueWanted()).as_query()}
+        found = await self._call("POST", "/v1/review/next", body)
         return _item(found["item"]) if found["item"] else None
 
     async def review_item(self, item_id: str) -> ReviewItemView:
@@ -254,4 +308,10 @@ def _batches(drafts: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]
 
 
 def _item(told: dict[str, Any]) -> ReviewItemView:
-    return ReviewItemView(**{**told, "revisions": [ReviewRevision(**one) for one in told["revisions"]]})
+    return ReviewItemView(
+        **{
+            **told,
+            "revisions": [ReviewRevision(**one) for one in told["revisions"]],
+            "history": [ReviewEvent(**one) for one in told["history"]],
+        }
+    )

@@ -4,7 +4,7 @@ Knows no roles and no HTTP; the rules of approval are `store.review`'s.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from llm_service.answering.masking_desk import MaskingDesk
 from llm_service.answering.text_rules import require_readable
 from llm_service.errors import InvalidInput, NotFound, TooLarge
-from llm_service.learning_client import NewDraft, ReviewItemView, ReviewRevision
+from llm_service.learning_client import NewDraft, ReviewEvent, ReviewItemView, ReviewProgress, ReviewRevision
 from llm_service.masked import MaskedText, RawText
 from llm_service.masking.placeholders import PLACEHOLDER
 from llm_service.store import audit, review
@@ -41,26 +41,25 @@ class ReviewDesk:
         self._masking = masking
         self._maximum_characters = maximum_characters
 
-    async def items(
-        self, person: str, states: Sequence[str], kinds: Sequence[str], limit: int, after: str | None
-    ) -> list[ReviewItemView]:
-        """Items, the oldest first; open ones where no state is named. That they were read is one audit row.
-
-        Raises `NotFound` for an unknown `after`.
-        """
-        wanted = QueueFilter(tuple(states) or review.OPEN_STATES, tuple(kinds))
+    async def items(self, person: str, wanted: QueueFilter, limit: int, after: str | None) -> list[ReviewItemView]:
+        """Items, the oldest first. That they were read is one audit row. Raises `NotFound` for an unknown `after`."""
         return await self._transactions.run(partial(_listed, person=person, wanted=wanted, limit=limit, after=after))
 
     async def counts(self) -> dict[str, int]:
         """How many items are in each state."""
         return await self._transactions.read(review.counts)
 
-    async def next_item(self, person: str, after: str | None) -> ReviewItemView | None:
+    async def progress(self, person: str, since: datetime) -> ReviewProgress:
+        """What a person has decided since a time, and what waits for them."""
+        found = await self._transactions.read(partial(review.progress, person=person, since=since))
+        return ReviewProgress(found.decided, found.waiting)
+
+    async def next_item(self, person: str, wanted: QueueFilter, after: str | None) -> ReviewItemView | None:
         """The next item for this person, leased to them, which is an audit row; None when nothing is left to decide."""
-        return await self._transactions.run(partial(_next, person=person, after=after))
+        return await self._transactions.run(partial(_next, person=person, wanted=wanted, after=after))
 
     async def item(self, person: str, item_id: str) -> ReviewItemView:
-        """One item with its revisions; that it was read is an audit row. Raises `NotFound`."""
+        """One item with its revisions and what was decided; that it was read is an audit row. Raises `NotFound`."""
         return await self._transactions.run(partial(_read, person=person, item_id=item_id))
 
     async def propose(self, person: str, item_id: str, version: int, typed: TypedProposal) -> ReviewItemView:
@@ -131,8 +130,8 @@ def _listed(session: Session, person: str, wanted: QueueFilter, limit: int, afte
     return [_view(item) for item in found]
 
 
-def _next(session: Session, person: str, after: str | None) -> ReviewItemView | None:
-    found = review.lease_next(session, person, QueueFilter(), after)
+def _next(session: Session, person: str, wanted: QueueFilter, after: str | None) -> ReviewItemView | None:
+    found = review.lease_next(session, person, wanted, after)
     if found is None:
         return None
     audit.record(session, person, "review.taken", "review_item", found.id, {"state": found.state})
@@ -142,7 +141,11 @@ def _next(session: Session, person: str, after: str | None) -> ReviewItemView | 
 def _read(session: Session, person: str, item_id: str) -> ReviewItemView:
     found = review.item(session, item_id)
     audit.record(session, person, "review.read", "review_item", item_id, {"state": found.state})
-    return _view(found)
+    history = [
+        ReviewEvent(event.at.isoformat(), event.actor, event.action, event.details)
+        for event in review.history(session, item_id)
+    ]
+    return replace(_view(found), history=history)
 
 
 def _placeholders(session: Session, item_id: str) -> frozenset[str]:

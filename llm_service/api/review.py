@@ -4,14 +4,15 @@ from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from llm_service.answering.review_desk import TypedProposal
-from llm_service.api.acting import MayApprove, MayDraft, MayPropose, MayReadReview, MayReject, MayReopen
+from llm_service.api.acting import MayApprove, MayCompare, MayDraft, MayPropose, MayReadReview, MayReject, MayReopen
 from llm_service.api.dependencies import ServiceParts
 from llm_service.client import Locale
 from llm_service.learning_client import MAXIMUM_DRAFTS, NewDraft
 from llm_service.masked import RawText
+from llm_service.store.review import OPEN_STATES, QueueFilter
 
 router = APIRouter(prefix="/v1/review", tags=["review"])
 
@@ -30,6 +31,8 @@ Kind = Literal[
     "refusal",
     "general",
 ]
+Code = Annotated[str, Field(pattern=CODE_PATTERN)]
+AdapterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 ItemId = Annotated[str, Field(min_length=1, max_length=32)]
 
 
@@ -37,10 +40,50 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
-class NextBody(_Body):
-    """Which item to skip, with those before it."""
+class QueueBody(_Body):
+    """Which items; what is empty is not asked."""
 
+    state: list[State] = []
+    kind: list[Kind] = []
+    audience: Literal["staff", "customer"] | None = None
+    tag: Code | None = None
+    rubric: Rubric | None = None
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    others: bool = False
+
+    def as_filter(self, person: str, states: tuple[str, ...]) -> QueueFilter:
+        """`states` are those that are meant where none is named."""
+        return QueueFilter(
+            states=tuple(self.state) or states,
+            kinds=tuple(self.kind),
+            not_by=person if self.others else None,
+            audience=self.audience,
+            tag=self.tag,
+            rubric=self.rubric,
+            since=self.since,
+            until=self.until,
+        )
+
+
+class ItemsQuery(QueueBody):
+    """A page of the queue."""
+
+    limit: Annotated[int, Field(ge=1, le=MAXIMUM_ITEMS)] = 50
     after: ItemId | None = None
+
+
+class NextBody(_Body):
+    """Among which items, and which one to skip with those before it."""
+
+    wanted: QueueBody = QueueBody()
+    after: ItemId | None = None
+
+
+class CompareBody(_Body):
+    """By which versions; None is the base."""
+
+    adapters: Annotated[list[AdapterName | None], Field(min_length=1, max_length=3)]
 
 
 class ProposalBody(_Body):
@@ -86,16 +129,10 @@ class DraftsBody(_Body):
 
 
 @router.get("/items")
-async def items(
-    parts: ServiceParts,
-    person: MayReadReview,
-    state: Annotated[list[State], Query(default_factory=list)],
-    kind: Annotated[list[Kind], Query(default_factory=list)],
-    limit: Annotated[int, Query(ge=1, le=MAXIMUM_ITEMS)] = 50,
-    after: Annotated[str | None, Query(min_length=1, max_length=32)] = None,
-) -> dict[str, Any]:
+async def items(parts: ServiceParts, person: MayReadReview, query: Annotated[ItemsQuery, Query()]) -> dict[str, Any]:
     """Items, the oldest first; open ones where no state is named."""
-    return {"items": [asdict(item) for item in await parts.review.items(person.key, state, kind, limit, after)]}
+    wanted = query.as_filter(person.key, OPEN_STATES)
+    return {"items": [asdict(item) for item in await parts.review.items(person.key, wanted, query.limit, query.after)]}
 
 
 @router.get("/counts")
@@ -104,10 +141,17 @@ async def counts(parts: ServiceParts, person: MayReadReview) -> dict[str, Any]:
     return {"states": await parts.review.counts()}
 
 
+@router.get("/progress")
+async def progress(parts: ServiceParts, person: MayReadReview, since: AwareDatetime) -> dict[str, Any]:
+    """How many decisions this person took since a time, and how many examples wait for theirs."""
+    return asdict(await parts.review.progress(person.key, since))
+
+
 @router.post("/next")
 async def next_item(body: NextBody, parts: ServiceParts, person: MayPropose) -> dict[str, Any]:
     """The next item for this person, theirs for fifteen minutes; nobody else gets it meanwhile."""
-    found = await parts.review.next_item(person.key, body.after)
+    wanted = body.wanted.as_filter(person.key, OPEN_STATES)
+    found = await parts.review.next_item(person.key, wanted, body.after)
     return {"item": asdict(found) if found else None}
 
 
@@ -115,6 +159,12 @@ async def next_item(body: NextBody, parts: ServiceParts, person: MayPropose) -> 
 async def item(item_id: str, parts: ServiceParts, person: MayReadReview) -> dict[str, Any]:
     """One item with its revisions. That it was read is an audit row."""
     return asdict(await parts.review.item(person.key, item_id))
+
+
+@router.post("/items/{item_id}/compare")
+async def compare(item_id: str, body: CompareBody, parts: ServiceParts, person: MayCompare) -> dict[str, Any]:
+    """The question answered anew by each version, side by side; nothing of it is kept."""
+    return {"answers": [asdict(one) for one in await parts.comparing.compare(person.key, item_id, body.adapters)]}
 
 
 @router.post("/items/{item_id}/propose")

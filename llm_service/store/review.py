@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Select, func, insert, literal, or_, select
+from sqlalchemy import ColumnElement, Select, Text, cast, func, insert, literal, or_, select
 from sqlalchemy.orm import Session
 
 from llm_service.errors import Conflict, InvalidInput, NotFound, NotPermitted
@@ -21,11 +21,13 @@ from llm_service.masked import MaskedText
 from llm_service.store import audit
 from llm_service.store.conversations import IDENTIFIER, sources_of
 from llm_service.store.learning_models import ReviewItem, ReviewMention, ReviewRevision
-from llm_service.store.models import Feedback, Mention, Turn, now
+from llm_service.store.models import AuditEvent, Feedback, Mention, Turn, now
 from llm_service.store.passages import StoredPassage
 
 LEASE: Final = timedelta(minutes=15)
 OPEN_STATES: Final = ("pending", "proposed", "first_approved")
+DECISIONS: Final = ("review.proposed", "review.first_approved", "review.approved", "review.rejected", "review.reopened")
+TOLD: Final = ("review.drafted", *DECISIONS)
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,27 @@ class Draft:
 
 @dataclass(frozen=True)
 class QueueFilter:
-    """Which items of the queue: of these states and kinds (all where empty), not proposed by `not_by`."""
+    """Which items of the queue: of these states and kinds (all where empty); what is None or empty is not asked.
+
+    `not_by` had no part in them: neither proposed them nor approved them. `until` is exclusive.
+    """
 
     states: tuple[str, ...] = OPEN_STATES
     kinds: tuple[str, ...] = ()
     not_by: str | None = None
+    audience: str | None = None
+    tag: str | None = None
+    rubric: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How many decisions a person has taken since a time, and how many examples wait for one of theirs."""
+
+    decided: int
+    waiting: int
 
 
 def open_for_feedback(session: Session, feedback: Feedback, turn: Turn) -> ReviewItem:
@@ -133,6 +151,21 @@ def counts(session: Session) -> dict[str, int]:
     return {row.state: row.items for row in rows}
 
 
+def progress(session: Session, person: str, since: datetime) -> Progress:
+    """What a person has decided since a time, and what waits for them; another's lease does not count."""
+    decided = select(func.count()).select_from(AuditEvent)
+    decided = decided.where(AuditEvent.actor == person, AuditEvent.at >= since, AuditEvent.action.in_(DECISIONS))
+    waiting = select(func.count()).select_from(ReviewItem)
+    waiting = waiting.where(ReviewItem.state.in_(OPEN_STATES), *_not_by(person))
+    return Progress(session.scalar(decided) or 0, session.scalar(waiting) or 0)
+
+
+def history(session: Session, item_id: str) -> list[AuditEvent]:
+    """What was ever decided about an item, the oldest first, as the audit tells it; readings are left out."""
+    statement = select(AuditEvent).where(AuditEvent.subject_id == item_id, AuditEvent.subject_kind == "review_item")
+    return list(session.scalars(statement.where(AuditEvent.action.in_(TOLD)).order_by(AuditEvent.id)))
+
+
 def oldest_open(session: Session) -> datetime | None:
     """When the example came in that has waited longest for a decision; asked state by state, as the index is built."""
     first = [
@@ -152,8 +185,7 @@ def lease_next(session: Session, person: str, wanted: QueueFilter, after: str | 
     release(session, person)
     at = now()
     statement = _in_order(session, wanted, after).where(
-        ReviewItem.proposed_by != person,
-        or_(ReviewItem.first_approver.is_(None), ReviewItem.first_approver != person),
+        *_not_by(person),
         or_(ReviewItem.leased_until.is_(None), ReviewItem.leased_until <= at),
     )
     found = session.scalar(statement.limit(1).with_for_update(skip_locked=True))
@@ -246,8 +278,22 @@ def _filtered(wanted: QueueFilter) -> Select[ReviewItem]:
     if wanted.kinds:
         statement = statement.where(ReviewItem.kind.in_(wanted.kinds))
     if wanted.not_by is not None:
-        statement = statement.where(ReviewItem.proposed_by != wanted.not_by)
+        statement = statement.where(*_not_by(wanted.not_by))
+    equal = ((ReviewItem.audience, wanted.audience), (ReviewItem.rubric, wanted.rubric))
+    statement = statement.where(*(column == value for column, value in equal if value is not None))
+    if wanted.tag is not None:
+        # Tags are codes, kept as a JSON array of strings: a quoted code is found in its text on every database.
+        statement = statement.where(cast(ReviewItem.tags, Text).contains(f'"{wanted.tag}"', autoescape=True))
+    if wanted.since is not None:
+        statement = statement.where(ReviewItem.created_at >= wanted.since)
+    if wanted.until is not None:
+        statement = statement.where(ReviewItem.created_at < wanted.until)
     return statement
+
+
+def _not_by(person: str) -> tuple[ColumnElement[bool], ...]:
+    first = or_(ReviewItem.first_approver.is_(None), ReviewItem.first_approver != person)
+    return ReviewItem.proposed_by != person, first
 
 
 def _in_order(session: Session, wanted: QueueFilter, after: str | None) -> Select[ReviewItem]:

@@ -7,12 +7,12 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from llm_service.api import adapters, datasets, documents, evaluations, review, revisions, training, turns
+from llm_service.api import adapters, datasets, documents, evaluations, operations, review, revisions, training, turns
 from llm_service.api.acting import PERMITTED, ROLES, Requires, RequiresOfPeople
 from llm_service.client import PERSON_HEADER, ROLES_HEADER
 
 TOKEN = "test-service-token-of-more-than-32-characters"
-ROUTERS = (review.router, datasets.router, training.router, evaluations.router, adapters.router)
+ROUTERS = (review.router, datasets.router, training.router, evaluations.router, adapters.router, operations.router)
 # Commands and channels call these too, and name nobody: some of their routes ask for a right where a person is named.
 ROUTERS_OF_SERVICES_TOO = (documents.router, revisions.router, turns.router)
 # Who may do what, written down a second time on purpose: a changed right is a decision, not a slip.
@@ -20,7 +20,16 @@ RIGHTS = {
     ("GET", "/v1/review/items"): "reviewer approver trainer admin auditor",
     ("GET", "/v1/review/counts"): "reviewer approver trainer admin auditor",
     ("GET", "/v1/review/items/{item_id}"): "reviewer approver trainer admin auditor",
+    ("GET", "/v1/review/progress"): "reviewer approver trainer admin auditor",
     ("POST", "/v1/review/next"): "reviewer approver",
+    ("POST", "/v1/review/items/{item_id}/compare"): "reviewer approver",
+    ("GET", "/v1/controls"): "approver admin auditor",
+    ("POST", "/v1/controls/answers/off"): "approver admin",
+    ("POST", "/v1/controls/answers/on"): "admin",
+    ("POST", "/v1/controls/{name}"): "admin",
+    ("GET", "/v1/statistics"): "agent reviewer approver trainer admin auditor",
+    ("POST", "/v1/conversations/search"): "agent reviewer approver auditor",
+    ("GET", "/v1/conversations/{conversation_id}"): "agent reviewer approver auditor",
     ("POST", "/v1/review/items/{item_id}/propose"): "reviewer approver",
     ("POST", "/v1/review/items/{item_id}/approve"): "approver",
     ("POST", "/v1/review/items/{item_id}/reject"): "reviewer approver",
@@ -65,6 +74,11 @@ RIGHTS = {
 }
 BODIES = {
     "/v1/review/next": {},
+    "/v1/review/items/{item_id}/compare": {"adapters": [None]},
+    "/v1/controls/answers/off": {"reason": "drill"},
+    "/v1/controls/answers/on": {"reason": "resolved"},
+    "/v1/controls/{name}": {"value": 1, "reason": "policy", "version": 0},
+    "/v1/conversations/search": {"sought": {}},
     "/v1/review/items/{item_id}/propose": {"version": 1, "question": "가", "answer": "나", "rubric": "wrong"},
     "/v1/review/items/{item_id}/approve": {"version": 1},
     "/v1/review/items/{item_id}/reject": {"version": 1, "reason": "not_useful"},

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from llm_service.client import ConversationKey, LlmServiceClient, Route, ServiceError
-from llm_service.learning_client import LearningClient, NewDraft
+from llm_service.learning_client import LearningClient, NewDraft, QueueWanted
+from llm_service.operations_client import OperationsClient
 from llm_service.store import datasets
 from llm_service.store.transactions import Transactions
 from tests.conftest import RunningService
@@ -151,3 +152,67 @@ async def _run_of_a_ready_dataset(service: RunningService, trainer: LearningClie
     frozen = datasets.Frozen("0" * 64, {}, [])
     await Transactions(service.database).run(lambda session: datasets.freeze(session, version_id, frozen))
     return await trainer.request_training("bank-qa-v1", "tiny-cpu", "tiny")
+
+
+async def test_the_queue_is_asked_for_by_what_is_known_of_its_items(
+    service: RunningService, people: dict[str, LearningClient]
+) -> None:
+    reviewer = people["reviewer"]
+    await judge(service.client, "영업점에 문의해 주세요.")
+    await people["trainer"].add_drafts([NewDraft("curated", "질문 하나", "답변 하나", "file:1", "bank", ["fees"])])
+
+    async def found(**wanted: Any) -> list[str]:
+        return [item.kind for item in await reviewer.review_items(wanted=QueueWanted(**wanted))]
+
+    assert await found() == ["correction", "curated"]
+    assert await found(audience="customer") == ["correction"]
+    assert await found(tag="fees") == ["curated"]
+    assert await found(tag="fee") == []
+    assert await found(rubric="correct") == ["curated"]
+    assert await found(since="2100-01-01T00:00:00Z") == []
+    assert await found(until="2100-01-01T00:00:00Z", kind=["curated"]) == ["curated"]
+    taken = await reviewer.next_review_item(wanted=QueueWanted(kind=["curated"]))
+    assert taken is not None
+    assert taken.kind == "curated"
+
+
+async def test_who_proposed_does_not_find_their_own_among_what_others_did(people: dict[str, LearningClient]) -> None:
+    await people["trainer"].add_drafts([NewDraft("curated", "질문 하나", "답변 하나", "file:1", "bank")])
+    (item,) = await people["first"].review_items()
+    proposed = await people["first"].propose(item.id, item.version, "질문", "고친 답변", "wrong")
+    assert await people["first"].review_items(wanted=QueueWanted(others=True)) == []
+    assert [one.id for one in await people["second"].review_items(wanted=QueueWanted(others=True))] == [proposed.id]
+
+
+async def test_an_item_tells_what_was_decided_and_a_person_how_far_they_came(
+    service: RunningService, people: dict[str, LearningClient]
+) -> None:
+    await judge(service.client, "영업점에 문의해 주세요.")
+    (item,) = await people["reviewer"].review_items()
+    assert (await people["first"].review_progress("2020-01-01T00:00:00Z")).waiting == 1
+    first = await people["first"].approve(item.id, item.version, "wrong")
+    await people["second"].reject(item.id, first.version, "outdated")
+    read = await people["trainer"].review_item(item.id)
+    assert [(event.action, event.details.get("reason")) for event in read.history] == [
+        ("review.first_approved", None),
+        ("review.rejected", "outdated"),
+    ]
+    done = await people["first"].review_progress("2020-01-01T00:00:00Z")
+    assert (done.decided, done.waiting) == (1, 0)
+
+
+async def test_an_example_is_answered_anew_side_by_side(
+    service: RunningService, people: dict[str, LearningClient]
+) -> None:
+    text = "# 송금\n\n다른 은행으로 송금할 때 수수료는 건당 500원입니다.\n"
+    await service.client.upload_document("수수료.md", text.encode(), ["staff"])
+    await people["trainer"].add_drafts(
+        [NewDraft("curated", "다른 은행 송금 수수료는 얼마인가요?", "모릅니다", "f", "bank")]
+    )
+    (item,) = await people["reviewer"].review_items()
+    reviewer = OperationsClient(service.client, "reviewer", ["reviewer"])
+    base, adapted = await reviewer.compare(item.id, [None, "bank-qa-v1"])
+    assert (base.adapter, adapted.adapter, base.error_code, base.refused) == (None, "bank-qa-v1", None, False)
+    assert "500원" in (base.answer or "")
+    (row,) = await service.client.audit_events("review.compared")
+    assert (row.subject_id, row.details) == (item.id, {"versions": 2})
