@@ -11,6 +11,7 @@ from llm_service.store import (  # noqa: F401 (tables)
     control_models,
     embedding_models,
     evaluation_models,
+    handoff_models,
     index_models,
 )
 from llm_service.store.models import Base, UtcDateTime
