@@ -74,7 +74,7 @@ class Logins:
         if found is None or not matches or not found.is_active:
             await self._transactions.run(partial(console.note_failure, login=login, stage="password"))
             raise Declined("login_failed", 401)
-        return await self._begin(found.id, self._next_stage(found))
+        return await self._transactions.run(partial(self._begin, account_id=found.id, stage=self._next_stage(found)))
 
     async def by_code(self, person: Person, code: str) -> str:
         """Finish a login with a time-based code. Raises `Declined` (code_wrong, login_locked)."""
@@ -82,11 +82,17 @@ class Logins:
         if await self._transactions.read(partial(console.is_locked, login=found.login)):
             raise Declined("login_locked", 429)
         step = self._second_factors.step_of(found.totp_secret or "", code) if found.totp_secret else None
-        take = partial(console.take_code, account_id=found.id, step=step or 0)
-        if step is None or not await self._transactions.run(take):
+
+        def finish(session: Session) -> str | None:
+            if step is None or not console.take_code(session, found.id, step):
+                return None
+            return self._begin(session, found.id, "full", ends=person.token_sha256)
+
+        token = await self._transactions.run(finish)
+        if token is None:
             await self._transactions.run(partial(console.note_failure, login=found.login, stage="code"))
             raise Declined("code_wrong", 401)
-        return await self._begin(found.id, "full", ends=person.token_sha256)
+        return token
 
     async def change_password(self, person: Person, old: str, new: str) -> str:
         """Replace one's own password; every other login of the account ends. Raises `Declined`."""
@@ -99,11 +105,12 @@ class Logins:
         if not is_acceptable(new, found.login) or new == old:
             raise Declined("password_unacceptable", 422)
         hashed = await to_thread.run_sync(hash_password, new)
-        change = partial(
-            console.set_password, actor=found.id, account_id=found.id, password_hash=hashed, must_change=False
-        )
-        await self._transactions.run(change)
-        return await self._begin(found.id, self._next_stage(await self._account(person)))
+
+        def change(session: Session) -> str:
+            console.set_password(session, found.id, found.id, hashed, must_change=False)
+            return self._begin(session, found.id, self._next_stage(console.account(session, found.id)))
+
+        return await self._transactions.run(change)
 
     async def enrol(self, person: Person, secret: str, code: str) -> str:
         """Set up a second factor that has shown its first code. Raises `Declined` (code_wrong)."""
@@ -111,15 +118,12 @@ class Logins:
         step = self._second_factors.step_of(encrypted, code)
         if step is None:
             raise Declined("code_wrong", 401)
-        keep = partial(
-            console.set_second_factor,
-            actor=person.account_id,
-            account_id=person.account_id,
-            secret=encrypted,
-            step=step,
-        )
-        await self._transactions.run(keep)
-        return await self._begin(person.account_id, "full", ends=person.token_sha256)
+
+        def keep(session: Session) -> str:
+            console.set_second_factor(session, person.account_id, person.account_id, encrypted, step)
+            return self._begin(session, person.account_id, "full", ends=person.token_sha256)
+
+        return await self._transactions.run(keep)
 
     def new_second_factor(self, login: str) -> tuple[str, str]:
         """A secret to be set up, and its otpauth:// address."""
@@ -134,13 +138,15 @@ class Logins:
         self, subject: str, login: str, display_name: str, roles: frozenset[str], provider: console.Provider
     ) -> str:
         """The token of a new login that the provider vouches for. Raises `Declined` (account_closed)."""
-        work = partial(
-            console.account_of_provider, subject=subject, login=login, display_name=display_name, roles=sorted(roles)
-        )
-        found = await self._transactions.run(work)
-        if not found.is_active:
+
+        def vouched(session: Session) -> str | None:
+            found = console.account_of_provider(session, subject, login, display_name, sorted(roles))
+            return self._begin(session, found.id, "full", provider=provider) if found.is_active else None
+
+        token = await self._transactions.run(vouched)
+        if token is None:
             raise Declined("account_closed", 403)
-        return await self._begin(found.id, "full", provider=provider)
+        return token
 
     async def person(self, token: str) -> Person | None:
         """Who a cookie's token belongs to, if that login still stands."""
@@ -176,31 +182,22 @@ class Logins:
             return "second_factor"
         return "enrolment" if self._needs_second_factor else "full"
 
-    async def _begin(
+    def _begin(
         self,
+        session: Session,
         account_id: str,
         stage: Stage,
         ends: str | None = None,
         provider: console.Provider | None = None,
     ) -> str:
-        token = secrets.token_urlsafe(TOKEN_BYTES)
-
-        def begin(session: Session) -> None:
-            if ends is not None:
-                console.end_session(session, ends)
-            if stage == "full":
-                console.forget_failures(session, console.account(session, account_id).login)
-            console.open_session(
-                session,
-                account_id,
-                console.sha256_of(token),
-                secrets.token_urlsafe(TOKEN_BYTES),
-                stage,
-                self._lifetimes,
-                provider,
-            )
-
-        await self._transactions.run(begin)
+        """Open a login in the transaction of what led to it; returns its token."""
+        token, csrf_token = secrets.token_urlsafe(TOKEN_BYTES), secrets.token_urlsafe(TOKEN_BYTES)
+        if ends is not None:
+            console.end_session(session, ends)
+        if stage == "full":
+            console.forget_failures(session, console.account(session, account_id).login)
+        token_sha256 = console.sha256_of(token)
+        console.open_session(session, account_id, token_sha256, csrf_token, stage, self._lifetimes, provider)
         return token
 
 

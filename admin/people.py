@@ -6,6 +6,7 @@ from admin.logins import Person
 from admin.parts import Parts
 from llm_service.adapter_client import AdapterClient
 from llm_service.client import PERSON_HEADER, ROLES_HEADER, LlmServiceClient
+from llm_service.evaluation_client import EvaluationClient
 from llm_service.learning_client import LearningClient
 from llm_service.store import console
 from llm_service.store.identities import Identities
@@ -28,6 +29,12 @@ def adapters_of(parts: Parts, person: Person) -> AdapterClient:
     """The calls of adapters, made as this person."""
     headers = {PERSON_HEADER: person.account_id, ROLES_HEADER: ",".join(sorted(person.roles))}
     return AdapterClient(parts.llm_service, headers)
+
+
+def evaluations_of(parts: Parts, person: Person) -> EvaluationClient:
+    """The calls of evaluations and blind comparisons, made as this person."""
+    headers = {PERSON_HEADER: person.account_id, ROLES_HEADER: ",".join(sorted(person.roles))}
+    return EvaluationClient(parts.llm_service, headers)
 
 
 def key_of(parts: Parts, account_id: str) -> str:

@@ -70,6 +70,16 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "run_events": _READERS_OF_TRAINING,
     "request_run": frozenset({"trainer"}),
     "cancel_run": frozenset({"trainer", "admin"}),
+    # Evaluations show whose answer is whose, so reviewers, who judge blind, do not see them.
+    "evaluations": _READERS_OF_TRAINING,
+    "evaluation": _READERS_OF_TRAINING,
+    "request_evaluation": frozenset({"trainer"}),
+    "blind": _READERS_OF_ADAPTERS,
+    "blind_comparison": _READERS_OF_ADAPTERS,
+    "request_blind": frozenset({"trainer", "approver"}),
+    "blind_pair": _REVIEWERS,
+    "vote_blind": _REVIEWERS,
+    "close_blind": frozenset({"trainer", "approver"}),
     # Adapters: trainers propose, approvers approve and promote, admins too may take one out.
     "adapters": _READERS_OF_ADAPTERS,
     "adapter": _READERS_OF_ADAPTERS,

@@ -34,6 +34,7 @@ SECTIONS: Final = (
     ("datasets", "/datasets"),
     ("runs", "/runs"),
     ("evaluations", "/evaluations"),
+    ("blind", "/blind"),
     ("adapters", "/adapters"),
     ("audit", "/audit"),
     ("accounts", "/accounts"),

@@ -13,7 +13,7 @@ from admin.access import Acting
 from admin.logins import Person
 from admin.pages.datasets import NAME
 from admin.parts import Parts, parts_of
-from admin.people import learning_of, names
+from admin.people import evaluations_of, learning_of, names
 from admin.rendering import back, page
 
 router = APIRouter()
@@ -54,6 +54,7 @@ async def run(request: Request, parts: PartsHere, person: Acting, run_id: RunId)
         is_over=found.state in ENDED,
         points=await learning.training_points(run_id),
         log=await learning.training_log(run_id),
+        evaluations=await evaluations_of(parts, person).evaluations(run_id=run_id),
         names=await names(parts),
     )
 
