@@ -8,6 +8,7 @@ from llm_service.adapter_client import AdapterClient
 from llm_service.client import PERSON_HEADER, ROLES_HEADER, LlmServiceClient
 from llm_service.evaluation_client import EvaluationClient
 from llm_service.learning_client import LearningClient
+from llm_service.operations_client import OperationsClient
 from llm_service.store import console
 from llm_service.store.identities import Identities
 
@@ -18,6 +19,11 @@ CHANNEL: Final = "console"
 def service_of(parts: Parts, person: Person) -> LlmServiceClient:
     """The calls of documents and conversations, made as this person."""
     return parts.llm_service.acting_as(person.account_id, sorted(person.roles))
+
+
+def operations_of(parts: Parts, person: Person) -> OperationsClient:
+    """The calls of controls, counts and looking conversations up, made as this person."""
+    return OperationsClient(parts.llm_service, person.account_id, sorted(person.roles))
 
 
 def learning_of(parts: Parts, person: Person) -> LearningClient:

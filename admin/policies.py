@@ -92,6 +92,11 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "audit": frozenset({"auditor", "admin"}),
     "verify_audit": frozenset({"auditor", "admin"}),
     "export_audit": frozenset({"auditor"}),
+    # Running the platform: whoever sees harm may stop the answers, admins begin again.
+    "platform": frozenset({"approver", "admin", "auditor"}),
+    "switch_answers_off": frozenset({"approver", "admin"}),
+    "switch_answers_on": frozenset({"admin"}),
+    "set_control": frozenset({"admin"}),
     # People.
     "accounts": frozenset({"admin", "auditor"}),
     "add_account": frozenset({"admin"}),

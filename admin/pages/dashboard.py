@@ -1,42 +1,48 @@
-"""The first page: what waits for this person, and whether the parts work; and the page about oneself."""
+"""The first page: how it goes, what waits for this person, whether the parts work; and the page about oneself."""
 
-from typing import Annotated
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
 from admin.access import Acting
+from admin.logins import Person
 from admin.pages.choices import STATES
 from admin.parts import Parts, parts_of
-from admin.people import learning_of
+from admin.people import learning_of, operations_of
 from admin.policies import may
 from admin.rendering import page
 from llm_service.client import ServiceError
+from llm_service.operations_client import ControlView, StatisticsView
 
 router = APIRouter()
 PartsHere = Annotated[Parts, Depends(parts_of)]
+HOURS: Final = {"24h": 24, "7d": 168, "30d": 720}
+Period = Literal["24h", "7d", "30d"]
+Channel = Annotated[str, Query(pattern=r"^([a-z][a-z0-9_-]{0,15})?$")]
+NEWEST_RUNS: Final = 5
 
 
 @router.get("/", name="dashboard")
-async def dashboard(request: Request, parts: PartsHere, person: Acting) -> HTMLResponse:
-    counts: dict[str, int] = {}
-    runs = []
-    if may(person.roles, "reviews"):
-        counts = await learning_of(parts, person).review_counts()
-    if may(person.roles, "runs"):
-        runs = (await learning_of(parts, person).training_runs())[:5]
-    quarantined = 0
-    if may(person.roles, "documents"):
-        quarantined = sum(document["state"] == "quarantined" for document in await parts.llm_service.documents())
+async def dashboard(
+    request: Request, parts: PartsHere, person: Acting, period: Period = "24h", channel: Channel = ""
+) -> HTMLResponse:
+    """Counts of a period, of one channel or all; the queue; the parts. Without llm_service only the last."""
+    health = await _health(parts)
     return page(
         request,
         "dashboard.html",
         person,
-        counts=counts,
+        period=period,
+        periods=tuple(HOURS),
+        channel=channel,
+        statistics=await _statistics(parts, person, HOURS[period], channel),
+        answers=await _answers(parts, person),
         states=STATES,
-        runs=runs,
-        quarantined=quarantined,
-        health=await _health(parts),
+        health=health,
+        **await _waiting(parts, person),
     )
 
 
@@ -44,6 +50,47 @@ async def dashboard(request: Request, parts: PartsHere, person: Acting) -> HTMLR
 async def profile(request: Request, person: Acting) -> HTMLResponse:
     """Who one is here, one's roles, and the keyboard."""
     return page(request, "profile.html", person)
+
+
+async def _waiting(parts: Parts, person: Person) -> dict[str, object]:
+    """What waits, as far as the person may see it."""
+    counts: dict[str, int] = {}
+    runs = []
+    quarantined = 0
+    if may(person.roles, "reviews"):
+        counts = await learning_of(parts, person).review_counts()
+    if may(person.roles, "runs"):
+        runs = (await learning_of(parts, person).training_runs())[:NEWEST_RUNS]
+    if may(person.roles, "documents"):
+        quarantined = sum(document["state"] == "quarantined" for document in await parts.llm_service.documents())
+    return {"counts": counts, "runs": runs, "quarantined": quarantined}
+
+
+async def _statistics(parts: Parts, person: Person, hours: int, channel: str) -> dict[str, object] | None:
+    try:
+        found = await operations_of(parts, person).statistics(hours, channel)
+    except ServiceError:
+        return None  # the page says which part does not answer
+    return {**vars(found), "waiting_hours": _hours_since(found.oldest_waiting), "rows": _rows(found)}
+
+
+def _rows(found: StatisticsView) -> list[dict[str, object]]:
+    """The steps with the second each begins at, for the chart that is drawn from the table."""
+    return [asdict(point) | {"at": int(datetime.fromisoformat(point.name).timestamp())} for point in found.points]
+
+
+def _hours_since(at: str | None) -> int | None:
+    return int((datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds() // 3600) if at else None
+
+
+async def _answers(parts: Parts, person: Person) -> ControlView | None:
+    """The kill switch, for whoever may see the settings; everybody else sees what the health says."""
+    if not may(person.roles, "platform"):
+        return None
+    try:
+        return (await operations_of(parts, person).controls()).answers
+    except ServiceError:
+        return None
 
 
 async def _health(parts: Parts) -> dict[str, str]:

@@ -16,6 +16,7 @@ from admin.pages import (
     evaluations,
     health,
     login,
+    platform,
     reviews,
     runs,
     tokens,
@@ -36,4 +37,5 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     audit.router,
     accounts.router,
     tokens.router,
+    platform.router,
 )

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from llm_service.masked import MaskedText
-from llm_service.store import datasets, training
+from llm_service.store import blind, datasets, training
 from llm_service.store.evaluations import ItemResult, SubjectResult
 from tests.admin.platform import Platform, platform_key
 
@@ -117,3 +117,32 @@ def _interval(values: Sequence[float]) -> Mapping[str, float]:
 
 def _difference(scores: Mapping[str, Sequence[float]], of: str, against: str) -> Mapping[str, float]:
     return _interval([own - other for own, other in zip(scores[of], scores[against], strict=True)])
+
+
+PAGES_OF_LEARNING = (
+    ("evaluations", "trainer", "/evaluations"),
+    ("evaluation", "trainer", "/evaluations/{evaluation}?of=candidate&against=active"),
+    ("blind", "reviewer", "/blind"),
+    ("blind-comparison", "trainer", "/blind/{closed}"),
+    ("blind-pair", "reviewer", "/blind/{open}/vote"),
+)
+"""Name of the picture, who looks, and where; names in braces are those of `shown_of_learning`."""
+
+
+def shown_of_learning(platform: Platform) -> dict[str, str]:
+    """What these pages show."""
+    evaluation_id = evaluated(platform)
+
+    def compare(session: Session) -> tuple[str, str]:
+        trainer = platform_key(platform, "trainer")
+        still_open, closed = (blind.request(session, trainer, evaluation_id, "base", "candidate").id for _ in range(2))
+        for voter in ("reviewer", "approver"):
+            person = platform_key(platform, voter)
+            while (pair := blind.next_pair(session, person, closed)) is not None:
+                side = "left" if pair.left.startswith(("1억원", "고객센터로", "매월 셋째")) else "tie"
+                blind.vote(session, person, closed, pair.item_id, side)
+        blind.close(session, trainer, closed)
+        return still_open, closed
+
+    still_open, closed = platform.work(compare)
+    return {"evaluation": evaluation_id, "open": still_open, "closed": closed}

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from llm_service.store import review
 from llm_service.store.learning_models import ReviewItem
 from tests.admin.browsing import browsing, sideways, violations
+from tests.admin.learning import PAGES_OF_LEARNING, shown_of_learning
 from tests.admin.platform import Platform, corrected, hostile, trained
 from tests.e2e.conftest import CHROMIUM_ARGUMENTS, chromium_path
 
@@ -32,6 +33,7 @@ PAGES = (
     ("dataset", "trainer", "/datasets/{dataset}"),
     ("runs", "trainer", "/runs"),
     ("run", "trainer", "/runs/{run}"),
+    *PAGES_OF_LEARNING,
     ("adapters", "approver", "/adapters"),
     ("audit", "auditor", "/audit"),
     ("accounts", "admin", "/accounts"),
@@ -59,7 +61,7 @@ def shown(platform: Platform) -> dict[str, str]:
     run_id = trained(platform)
     with platform.logged_in("trainer") as client:
         dataset = client.get(f"/runs/{run_id}").text.partition("<h1>")[2].partition(" · ")[0]
-    return {"item": corrected(platform), "run": run_id, "dataset": dataset}
+    return {"item": corrected(platform), "run": run_id, "dataset": dataset, **shown_of_learning(platform)}
 
 
 @pytest.fixture(scope="session")
