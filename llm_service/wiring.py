@@ -31,9 +31,11 @@ from llm_service.answering.document_desk import DocumentDesk
 from llm_service.answering.erasing import EraseDesk
 from llm_service.answering.evaluation_desk import EvaluationDesk
 from llm_service.answering.explaining import ExplanationDesk
+from llm_service.answering.handoff_desk import HandoffDesk, HandoffTimes
 from llm_service.answering.intake import TurnIntake
 from llm_service.answering.learning_desk import LearningDesk
 from llm_service.answering.masking_desk import MaskingDesk
+from llm_service.answering.office_hours import OfficeHours, read_holidays
 from llm_service.answering.parts import Parts
 from llm_service.answering.prompt import PromptBudget
 from llm_service.answering.prompting import prompting
@@ -224,6 +226,9 @@ async def open_parts(
         await stack.enter_async_context(_in_background("switch", parts.switch.keep_reading()))
         await stack.enter_async_context(_in_background("statistics", parts.statistics.keep_counting()))
         await stack.enter_async_context(
+            _in_background("silent-handoffs", parts.handoffs.keep_ending_silent(SWEEP_SECONDS))
+        )
+        await stack.enter_async_context(
             _in_background("purge", parts.retention.keep_purging(settings.purge_every_seconds))
         )
         stack.push_async_callback(parts.revisions.close, settings.shutdown_grace_seconds)
@@ -392,21 +397,24 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
     revisions = RevisionDesk(transactions, Retest(story))
     switch = AnswerSwitch(transactions, metrics)
     switched = SwitchedStory(story, switch, metrics)
+    runner = AnswerRunner(
+        transactions,
+        switched,
+        log,
+        metrics,
+        today_in_korea,
+        settings.answer_timeout_seconds,
+        embedded.adapters.router.adapter_for if embedded.model_servers else None,
+        admit=admit,
+    )
     vault, identities = _vault(settings), _identities(settings)
     patience = settings.answer_timeout_seconds + 2 * ABANDONED_MARGIN_SECONDS + SWEEP_SECONDS
+    reply_owed = timedelta(seconds=settings.handoff_reply_seconds)
+    intake = TurnIntake(transactions, masking, vault, identities, metrics, longest, reply_owed)
     return Parts(
-        intake=TurnIntake(transactions, masking, vault, identities, metrics, longest),
-        runner=AnswerRunner(
-            transactions,
-            switched,
-            log,
-            metrics,
-            today_in_korea,
-            settings.answer_timeout_seconds,
-            embedded.adapters.router.adapter_for if embedded.model_servers else None,
-            admit=admit,
-        ),
-        reader=AnswerReader(transactions, log, settings.stream_heartbeat_seconds, patience),
+        intake=intake,
+        runner=runner,
+        reader=AnswerReader(transactions, log, settings.stream_heartbeat_seconds, patience, runner.locale_of),
         explaining=ExplanationDesk(transactions, partial(_words_of, embedded.analysers.lexical), threads.retrieval),
         verdicts=VerdictDesk(transactions, masking, vault, metrics, longest),
         masking=masking,
@@ -441,6 +449,21 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
         statistics=StatisticsDesk(transactions),
         conversations=ConversationDesk(transactions),
         comparing=SideBySide(transactions, switched, today_in_korea, settings.answer_timeout_seconds),
+        handoffs=HandoffDesk(
+            transactions,
+            intake,
+            masking,
+            vault,
+            metrics,
+            _office_hours(settings),
+            HandoffTimes(
+                reply=reply_owed,
+                waiting=timedelta(seconds=settings.handoff_waiting_seconds),
+                silence=timedelta(seconds=settings.handoff_silence_seconds),
+            ),
+            longest,
+            settings.stream_heartbeat_seconds,
+        ),
         identities=identities,
         readiness=Readiness(
             {
@@ -450,10 +473,15 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
                 "index": search.ping,
                 "streams": log.ping,
             },
-            optional,
+            {**optional, "answers": switch.ping},
         ),
         metrics=metrics,
     )
+
+
+def _office_hours(settings: Settings) -> OfficeHours:
+    file = settings.handoff_holidays_file
+    return OfficeHours.of(settings.handoff_hours, read_holidays(file) if file else ())
 
 
 def _words_of(lexical: Lexical, question: MaskedText) -> tuple[str, ...]:

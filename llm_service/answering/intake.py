@@ -6,10 +6,12 @@ Knows no HTTP and no answer. A message of a channel is one turn, however often t
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 from sqlalchemy.orm import Session
 
+from llm_service.answering import handing_over
 from llm_service.answering.masking_desk import MaskingDesk, TimedDetection
 from llm_service.answering.text_rules import require_question, require_readable
 from llm_service.answering.views import turn_view
@@ -21,7 +23,7 @@ from llm_service.metrics import Metrics
 from llm_service.store import conversations
 from llm_service.store.conversations import RoutedBy
 from llm_service.store.identities import Identities
-from llm_service.store.models import Turn
+from llm_service.store.models import Conversation, Turn
 from llm_service.store.transactions import Transactions
 
 
@@ -48,13 +50,16 @@ class TurnIntake:
         identities: Identities,
         metrics: Metrics,
         maximum_characters: int,
+        reply_owed: timedelta,
     ) -> None:
+        """`reply_owed` is how soon a person of the bank who has the conversation owes words to a further message."""
         self._transactions = transactions
         self._masking = masking
         self._vault = vault
         self._identities = identities
         self._metrics = metrics
         self._maximum_characters = maximum_characters
+        self._reply_owed = reply_owed
 
     async def accept(self, event_id: str, conversation: ConversationKey, raw: RawText) -> AcceptedTurn:
         """Mask and store a question; the same event of the same thread returns the turn it made before.
@@ -63,15 +68,12 @@ class TurnIntake:
         """
         require_question(raw, self._maximum_characters)
         keys = self._keys_of(conversation)
-        known = await self._transactions.read(partial(_known_turn, keys=keys, event_id=event_id))
-        if known is not None:
-            return known
         timed = await self._masking.detect(raw)
         accepted = await self._transactions.run(
-            partial(_store, vault=self._vault, keys=keys, event_id=event_id, timed=timed)
+            partial(_store, vault=self._vault, keys=keys, event_id=event_id, timed=timed, reply_owed=self._reply_owed)
         )
         if not accepted.replayed:
-            self._metrics.turn("received", None)
+            self._metrics.turn(accepted.state, None)
         return accepted
 
     async def reply(self, turn_id: str, conversation_id: str, route: Route, raw: RawText) -> None:
@@ -100,6 +102,18 @@ class TurnIntake:
         """A turn as it is kept. Raises `NotFound` (turn_not_found)."""
         return await self._transactions.read(partial(_view, turn_id=turn_id, conversation_id=conversation_id))
 
+    def find_or_create(self, session: Session, key: ConversationKey) -> Conversation:
+        """The conversation of a key, locked until the transaction ends."""
+        keys = self._keys_of(key)
+        return conversations.find_or_create_conversation(
+            session, keys.channel, keys.thread_key, keys.user_key, keys.audience, keys.locale, keys.groups
+        )
+
+    def find(self, session: Session, key: ConversationKey) -> Conversation | None:
+        """The conversation of a key, if there is one."""
+        keys = self._keys_of(key)
+        return conversations.of_thread(session, keys.channel, keys.thread_key)
+
     def _keys_of(self, key: ConversationKey) -> _Keys:
         return _Keys(
             channel=key.channel,
@@ -111,19 +125,19 @@ class TurnIntake:
         )
 
 
-def _known_turn(session: Session, keys: _Keys, event_id: str) -> AcceptedTurn | None:
-    known = conversations.turn_by_event(session, keys.channel, keys.thread_key, event_id)
-    return _accepted(known, replayed=True) if known is not None else None
-
-
-def _store(session: Session, vault: Vault, keys: _Keys, event_id: str, timed: TimedDetection) -> AcceptedTurn:
+def _store(
+    session: Session, vault: Vault, keys: _Keys, event_id: str, timed: TimedDetection, reply_owed: timedelta
+) -> AcceptedTurn:
     conversation = conversations.find_or_create_conversation(
         session, keys.channel, keys.thread_key, keys.user_key, keys.audience, keys.locale, keys.groups
     )
-    # The same event may have been stored while this one was being masked.
-    known = conversations.turn_by_event(session, keys.channel, keys.thread_key, event_id)
-    if known is not None:
-        return _accepted(known, replayed=True)
+    if not conversations.has_just_begun(session, conversation):
+        known = conversations.turn_by_event(session, keys.channel, keys.thread_key, event_id)
+        if known is not None:
+            return _accepted(known, replayed=True)
+        with_a_person = handing_over.message_of(session, vault, conversation, event_id, timed.detected, reply_owed)
+        if with_a_person is not None:
+            return with_a_person
     masked = vault.mask(session, conversation, timed.detected)
     turn = conversations.add_turn(
         session, conversation, event_id, masked.text, masked.counts, {"mask": timed.milliseconds}

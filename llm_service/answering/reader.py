@@ -4,7 +4,7 @@ A reader who leaves ends nothing, and a reader who comes back generates nothing.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Final
@@ -25,15 +25,25 @@ from llm_service.texts import sentence
 # The record of an ended answer is written a moment before its last event.
 LAST_EVENT_SECONDS: Final = 1.0
 RESTATED: Final = "answer_restated"
+LocaleOf = Callable[[str, str], Locale | None]
 LOG = get_logger(__name__)
 
 
 class AnswerReader:
-    """Opens streams of events. `longest_seconds` ends a stream whose answer never begins; its reader may come back."""
+    """Opens streams of events. `longest_seconds` ends a stream whose answer never begins; its reader may come back.
+
+    `locale_of` says of a turn and its conversation in which language this process is writing the answer, if it is.
+    """
 
     def __init__(
-        self, transactions: Transactions, log: AnswerLog, heartbeat_seconds: float, longest_seconds: float
+        self,
+        transactions: Transactions,
+        log: AnswerLog,
+        heartbeat_seconds: float,
+        longest_seconds: float,
+        locale_of: LocaleOf = lambda _turn_id, _conversation_id: None,
     ) -> None:
+        self._locale_of = locale_of
         self._transactions = transactions
         self._log = log
         self._heartbeat_seconds = heartbeat_seconds
@@ -48,6 +58,9 @@ class AnswerReader:
         Where the log has expired, the answer is told again from its beginning, out of the records, under numbers that
         follow `after`; the notice `answer_restated` says so to a reader who has seen a part of it.
         """
+        if written_here := self._locale_of(turn_id, conversation_id):
+            await self._log.ping()
+            return self._while_reachable(turn_id, after, written_here, is_coming=True)
         locale, is_coming = await self._transactions.read(
             partial(_looked_up, turn_id=turn_id, conversation_id=conversation_id)
         )

@@ -52,6 +52,13 @@ class _Claim:
     intent: str
 
 
+@dataclass(frozen=True)
+class _Running:
+    task: "asyncio.Task[None]"
+    conversation_id: str
+    locale: Locale
+
+
 class AnswerRunner:
     """Starts, stops and cleans up after answers. One per process; several processes may share records and log.
 
@@ -78,7 +85,7 @@ class AnswerRunner:
         self._timeout_seconds = timeout_seconds
         self._adapter_for = adapter_for
         self._admit = admit
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[str, _Running] = {}
 
     async def start(self, turn_id: str, conversation_id: str, route: Route, as_of: date | None) -> None:
         """Begin to answer a received turn; a turn that is being answered, or was, stays as it is.
@@ -103,7 +110,7 @@ class AnswerRunner:
             return
         self._metrics.routed(route.by, route.reason)
         task = asyncio.create_task(self._answer(turn_id, claim), name=f"answer-{turn_id}")
-        self._running[turn_id] = task
+        self._running[turn_id] = _Running(task, conversation_id, claim.locale)
         task.add_done_callback(partial(self._ended, turn_id))
 
     async def stop(self, turn_id: str, conversation_id: str) -> None:
@@ -122,7 +129,12 @@ class AnswerRunner:
         await self._log.append(turn_id, "done", done)
         self._metrics.turn("stopped", None)
         if turn_id in self._running:
-            self._running[turn_id].cancel()
+            self._running[turn_id].task.cancel()
+
+    def locale_of(self, turn_id: str, conversation_id: str) -> Locale | None:
+        """The language of an answer that this process is writing for this conversation; None for any other turn."""
+        running = self._running.get(turn_id)
+        return running.locale if running is not None and running.conversation_id == conversation_id else None
 
     async def fail_abandoned(self, everything: bool = False) -> int:
         """End the turns whose generating process is gone, and return how many there were.
@@ -149,8 +161,8 @@ class AnswerRunner:
     async def close(self, grace_seconds: float) -> None:
         """Let running answers finish for a while, then end them as interrupted."""
         if self._running:
-            await asyncio.wait(self._running.values(), timeout=grace_seconds)
-        interrupted = dict(self._running)
+            await asyncio.wait([running.task for running in self._running.values()], timeout=grace_seconds)
+        interrupted = {turn_id: running.task for turn_id, running in self._running.items()}
         for task in interrupted.values():
             task.cancel()
         await asyncio.gather(*interrupted.values(), return_exceptions=True)
@@ -194,8 +206,9 @@ class AnswerRunner:
             sources=[_row(source) for source in finished.sources],
             timings=finished.timings,
             retrieval=finished.retrieval,
+            as_of=finished.as_of,
         )
-        conclude = partial(_conclude, turn_id=turn_id, outcome=outcome, as_of=finished.as_of)
+        conclude = partial(_conclude, turn_id=turn_id, outcome=outcome)
         done = await self._transactions.run(conclude)
         if done is None:
             return
@@ -250,14 +263,14 @@ def _claim(
         raise Conflict("turn_already_replied", "the turn has a deterministic reply; it is not answered again")
     routed = RoutedBy(route.intent, route.confidence, route.by, route.reason)
     day = as_of or day_asked_about(turn.question, today) or today
-    if not conversations.claim_for_answer(session, turn_id, routed, day):
+    earlier = conversations.turns_before(session, turn, HISTORY_TURNS)
+    timings = {**turn.timings, "route": route.milliseconds}
+    if not conversations.claim_for_answer(session, turn_id, routed, day, adapter=adapter, timings=timings):
         return None
-    turn.timings = {**turn.timings, "route": route.milliseconds}
-    turn.adapter = adapter
     conversation = turn.conversation
     question = Question(
         text=turn.question,
-        history=tuple(earlier.question for earlier in conversations.turns_before(session, turn, HISTORY_TURNS)),
+        history=tuple(before.question for before in earlier),
         audience=conversation.audience,  # type: ignore[arg-type]
         as_of=day,
         locale=conversation.locale,  # type: ignore[arg-type]
@@ -268,12 +281,10 @@ def _claim(
     return _Claim(question, question.locale, route.intent)
 
 
-def _conclude(session: Session, turn_id: str, outcome: Outcome, as_of: date | None = None) -> dict[str, Any] | None:
+def _conclude(session: Session, turn_id: str, outcome: Outcome) -> dict[str, Any] | None:
     if not conversations.finish_answer(session, turn_id, outcome):
         return None
-    turn = session.get_one(Turn, turn_id)
-    turn.as_of = as_of or turn.as_of
-    return done_data(turn)
+    return done_data(conversations.ending_of(session, turn_id))
 
 
 def _stop(session: Session, turn_id: str, conversation_id: str, said: Outcome) -> dict[str, Any] | None:

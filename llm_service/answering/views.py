@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from llm_service.client import Source, TurnView
 from llm_service.store import conversations
+from llm_service.store.conversations import Ending
 from llm_service.store.models import Document, Passage, Turn, TurnSource
 
 
@@ -31,7 +32,7 @@ def wire_sources(session: Session, turn_id: str) -> list[dict[str, Any]]:
     return [asdict(_source(*row)) for row in conversations.sources_of(session, turn_id)]
 
 
-def done_data(turn: Turn) -> dict[str, Any]:
+def done_data(turn: Turn | Ending) -> dict[str, Any]:
     """The data of a `done` event."""
     return {
         "turn_id": turn.id,

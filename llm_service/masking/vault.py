@@ -26,6 +26,7 @@ from llm_service.masking.placeholders import PLACEHOLDER, normalised_value
 from llm_service.masking.vault_keys import KeyRing, VaultKey
 from llm_service.store import controls
 from llm_service.store import vault as rows
+from llm_service.store.conversations import has_just_begun
 from llm_service.store.models import Conversation, VaultEntry, now
 from llm_service.store.vault import EntryRecord
 
@@ -112,6 +113,11 @@ class Vault:
         The conversation must be locked. Extends the life of everything it holds. Raises `VaultUnavailable`.
         """
         key = self._keys.active
+        if has_just_begun(session, conversation):
+            if not detected.entities:
+                # Nothing to name, and nothing was named before.
+                return with_placeholders(detected.raw, (), _ConversationNames(self._hashes, conversation.id, {}, {}))
+            session.flush()
         at = now()
         until = at + self._kept_now(session)
         rows.forget_expired(session, at, conversation.id)

@@ -8,19 +8,42 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Table, bindparam, func, insert, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, joinedload
 
 from llm_service.errors import NotFound
 from llm_service.masked import MaskedText
-from llm_service.store.models import Conversation, Document, Passage, Turn, TurnSource, now
+from llm_service.store.models import Conversation, Document, Passage, Turn, TurnSource, new_id, now
 
 FINISHED_STATES: Final = frozenset({"answered", "refused", "replied", "stopped", "failed"})
 JUDGED_STATES: Final = frozenset({"answering", "answered", "refused"})
 IDENTIFIER: Final = re.compile(r"[0-9a-f]{32}")
+_TURNS, _SOURCES, _PASSAGES = (cast(Table, model.__table__) for model in (Turn, TurnSource, Passage))
+# Every turn asks these: written once they are not built, and not looked up among the compiled ones, at every call.
+_OF_THREAD = (
+    select(Conversation)
+    .where(Conversation.channel == bindparam("channel"), Conversation.thread_key == bindparam("thread_key"))
+    .with_for_update()
+)
+_BY_EVENT = (
+    select(Turn)
+    .join(Conversation)
+    .where(
+        Conversation.channel == bindparam("channel"),
+        Conversation.thread_key == bindparam("thread_key"),
+        Turn.event_id == bindparam("event_id"),
+    )
+)
+_LAST_POSITION = select(func.max(_TURNS.c.position)).where(_TURNS.c.conversation_id == bindparam("conversation_id"))
+_WITH_CONVERSATION = select(Turn).where(Turn.id == bindparam("turn_id")).options(joinedload(Turn.conversation))
+_TIMINGS = select(_TURNS.c.timings).where(_TURNS.c.id == bindparam("turn_id"))
+_ENDING = select(_TURNS.c.id, _TURNS.c.state, _TURNS.c.engine, _TURNS.c.timings).where(
+    _TURNS.c.id == bindparam("turn_id")
+)
+_KNOWN_PASSAGES = select(_PASSAGES.c.id).where(_PASSAGES.c.id.in_(bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True)
@@ -47,7 +70,7 @@ class SourceRow:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a turn ended. `error_code` is set when it failed."""
+    """How a turn ended. `error_code` is set when it failed, `as_of` where the answer settled its day."""
 
     state: str
     answer: MaskedText | None = None
@@ -56,6 +79,17 @@ class Outcome:
     timings: Mapping[str, float] | None = None
     retrieval: Mapping[str, Any] | None = None
     error_code: str | None = None
+    as_of: date | None = None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What is told of a turn at its end, without its texts; `timings` are milliseconds by stage."""
+
+    id: str
+    state: str
+    engine: str | None
+    timings: dict[str, float]
 
 
 def find_or_create_conversation(
@@ -68,33 +102,38 @@ def find_or_create_conversation(
     groups: Sequence[str] = (),
 ) -> Conversation:
     """The conversation of this thread, locked until the transaction ends so that its turns get places in order."""
-    found = session.scalar(
-        select(Conversation)
-        .where(Conversation.channel == channel, Conversation.thread_key == thread_key)
-        .with_for_update()
-    )
+    found = session.scalar(_OF_THREAD, {"channel": channel, "thread_key": thread_key})
     if found is None:
         found = Conversation(
+            id=new_id(),
             channel=channel,
             thread_key=thread_key,
             user_key=user_key,
             audience=audience,
             groups=sorted(groups),
             locale=locale,
+            last_numbers={},
         )
         session.add(found)
-        session.flush()
     found.locale = locale
     return found
 
 
+def has_just_begun(session: Session, conversation: Conversation) -> bool:
+    """Whether this transaction made the conversation, and nothing of it is written yet: nothing needs looking up."""
+    return conversation in session.new
+
+
+def of_thread(session: Session, channel: str, thread_key: str) -> Conversation | None:
+    """The conversation of this thread, if there is one."""
+    return session.scalar(
+        select(Conversation).where(Conversation.channel == channel, Conversation.thread_key == thread_key)
+    )
+
+
 def turn_by_event(session: Session, channel: str, thread_key: str, event_id: str) -> Turn | None:
     """The turn that this event of this thread made before, if there is one."""
-    return session.scalar(
-        select(Turn)
-        .join(Conversation)
-        .where(Conversation.channel == channel, Conversation.thread_key == thread_key, Turn.event_id == event_id)
-    )
+    return session.scalar(_BY_EVENT, {"channel": channel, "thread_key": thread_key, "event_id": event_id})
 
 
 def locked(session: Session, conversation_id: str) -> Conversation:
@@ -112,11 +151,13 @@ def add_turn(
     timings: Mapping[str, float],
 ) -> Turn:
     """The next turn of a conversation, received and not yet answered."""
-    last = session.scalar(select(func.max(Turn.position)).where(Turn.conversation_id == conversation.id))
+    last = 0
+    if not has_just_begun(session, conversation):
+        last = session.scalar(_LAST_POSITION, {"conversation_id": conversation.id}) or 0
     turn = Turn(
         conversation_id=conversation.id,
         event_id=event_id,
-        position=(last or 0) + 1,
+        position=last + 1,
         question=question,
         entity_counts=dict(entity_counts),
         timings=dict(timings),
@@ -133,7 +174,7 @@ def owned_turn(session: Session, turn_id: str, conversation_id: str) -> Turn:
     Raises `NotFound` (turn_not_found) alike for an unknown turn and for somebody else's.
     """
     if IDENTIFIER.fullmatch(turn_id):
-        found = session.scalar(select(Turn).where(Turn.id == turn_id).options(joinedload(Turn.conversation)))
+        found = session.scalar(_WITH_CONVERSATION, {"turn_id": turn_id})
         if found is not None and found.conversation_id == conversation_id:
             return found
     raise NotFound("turn_not_found", "no such turn in this conversation")
@@ -162,7 +203,7 @@ def any_turn(session: Session, turn_id: str) -> Turn:
     Raises `NotFound` (turn_not_found).
     """
     if IDENTIFIER.fullmatch(turn_id):
-        found = session.scalar(select(Turn).where(Turn.id == turn_id).options(joinedload(Turn.conversation)))
+        found = session.scalar(_WITH_CONVERSATION, {"turn_id": turn_id})
         if found is not None:
             return found
     raise NotFound("turn_not_found", "no such turn")
@@ -182,6 +223,8 @@ def sources_of(session: Session, turn_id: str) -> list[tuple[TurnSource, Passage
 
 def turns_before(session: Session, turn: Turn, limit: int) -> list[Turn]:
     """The finished turns of the conversation before this one, oldest first, at most `limit`."""
+    if turn.position == 1:
+        return []
     latest = session.scalars(
         select(Turn)
         .where(
@@ -195,12 +238,26 @@ def turns_before(session: Session, turn: Turn, limit: int) -> list[Turn]:
     return list(latest)[::-1]
 
 
-def claim_for_answer(session: Session, turn_id: str, routed: RoutedBy, as_of: date | None) -> bool:
-    """Move a turn from received to answering. True for the one caller who did it: only that caller generates."""
+def claim_for_answer(
+    session: Session,
+    turn_id: str,
+    routed: RoutedBy,
+    as_of: date | None,
+    *,
+    adapter: str | None = None,
+    timings: Mapping[str, float] | None = None,
+) -> bool:
+    """Move a turn from received to answering. True for the one caller who did it: only that caller generates.
+
+    `timings`, where given, are the milliseconds of its stages so far; `adapter` is what the turn's row says.
+    """
+    told = {"timings": dict(timings)} if timings is not None else {}
     return _move(
         session,
         turn_id,
         "received",
+        adapter=adapter,
+        **told,
         state="answering",
         intent=routed.intent,
         intent_confidence=routed.confidence,
@@ -213,6 +270,8 @@ def claim_for_answer(session: Session, turn_id: str, routed: RoutedBy, as_of: da
 
 def finish_answer(session: Session, turn_id: str, outcome: Outcome) -> bool:
     """Move a turn from answering to its end and keep what was answered. False when it had ended already."""
+    retrieval = dict(outcome.retrieval or {})
+    settled = {"as_of": outcome.as_of} if outcome.as_of is not None else {}
     moved = _move(
         session,
         turn_id,
@@ -222,27 +281,21 @@ def finish_answer(session: Session, turn_id: str, outcome: Outcome) -> bool:
         engine=outcome.engine,
         error_code=outcome.error_code,
         answered_at=now(),
+        timings={**(session.scalar(_TIMINGS, {"turn_id": turn_id}) or {}), **(outcome.timings or {})},
+        retrieval=retrieval,
+        cut_sentences=sum(not verdict["passed"] for verdict in retrieval.get("verdicts", ())),
+        **settled,
     )
-    if not moved:
-        return False
-    turn = session.get_one(Turn, turn_id)
-    turn.timings = {**turn.timings, **(outcome.timings or {})}
-    turn.retrieval = dict(outcome.retrieval or {})
-    turn.cut_sentences = sum(not verdict["passed"] for verdict in turn.retrieval.get("verdicts", ()))
-    kept = _kept_passages(session, [source.passage_id for source in outcome.sources])
-    session.add_all(
-        TurnSource(
-            turn_id=turn_id,
-            number=source.number,
-            passage_id=source.passage_id if source.passage_id in kept else None,
-            label=source.label,
-            document_path=source.document_path,
-            text=source.text,
-            score=source.score,
-        )
-        for source in outcome.sources
-    )
-    return True
+    if moved and outcome.sources:
+        kept = _kept_passages(session, [source.passage_id for source in outcome.sources])
+        rows = [_source_row(turn_id, source, kept) for source in outcome.sources]
+        session.execute(insert(_SOURCES), rows)
+    return moved
+
+
+def ending_of(session: Session, turn_id: str) -> Ending:
+    """How a turn that is there stands."""
+    return Ending(*session.execute(_ENDING, {"turn_id": turn_id}).one())
 
 
 def stop_before_start(session: Session, turn_id: str) -> bool:
@@ -277,15 +330,29 @@ def abandoned_turns(session: Session, claimed_before: datetime) -> list[str]:
 
 def _kept_passages(session: Session, passage_ids: Sequence[int | None]) -> set[int]:
     # A document may have been replaced while the answer was written; the source stays readable without its passage.
-    return set(session.scalars(select(Passage.id).where(Passage.id.in_(passage_ids))))
+    ids = [passage_id for passage_id in passage_ids if passage_id is not None]
+    return set(session.scalars(_KNOWN_PASSAGES, {"ids": ids})) if ids else set()
+
+
+def _source_row(turn_id: str, source: SourceRow, kept: set[int]) -> dict[str, Any]:
+    return {
+        "turn_id": turn_id,
+        "number": source.number,
+        "passage_id": source.passage_id if source.passage_id in kept else None,
+        "label": source.label,
+        "document_path": source.document_path,
+        "text": source.text,
+        "score": source.score,
+    }
 
 
 def _move(session: Session, turn_id: str, expected_state: str, **values: Any) -> bool:
+    # On the table, since the ORM would ask for the row before and after; what the session holds of it is read anew.
     result = session.execute(
-        update(Turn)
-        .where(Turn.id == turn_id, Turn.state == expected_state)
-        .values(**values)
-        .execution_options(synchronize_session="fetch")
+        update(_TURNS).where(_TURNS.c.id == turn_id, _TURNS.c.state == expected_state).values(**values)
     )
     assert isinstance(result, CursorResult)
+    held = session.identity_map.get(session.identity_key(Turn, turn_id))
+    if held is not None:
+        session.expire(held, values)
     return result.rowcount == 1

@@ -6,9 +6,10 @@ The functions of this package are handed the open session; whether they are comm
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Final, TypeVar
 
-from anyio import CapacityLimiter, to_thread
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
@@ -48,8 +49,10 @@ class Transactions:
     def __init__(self, engine: Engine) -> None:
         self._sessions = session_factory(engine)
         is_sqlite = engine.dialect.name == "sqlite"
-        self._writers = CapacityLimiter(SQLITE_WRITER_THREADS if is_sqlite else POSTGRES_THREADS)
-        self._readers = CapacityLimiter(READER_THREADS)
+        # Threads are started when they are needed, and end with this object.
+        writers = SQLITE_WRITER_THREADS if is_sqlite else POSTGRES_THREADS
+        self._writers = ThreadPoolExecutor(writers, thread_name_prefix="records-write")
+        self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="records-read")
 
     async def run(self, work: Callable[[Session], Result]) -> Result:
         """Do the work in a worker thread and commit; an error rolls everything back."""
@@ -88,10 +91,10 @@ class Transactions:
 async def _to_its_end(
     function: Callable[[Callable[[Session], Result]], Result],
     work: Callable[[Session], Result],
-    limiter: CapacityLimiter,
+    threads: ThreadPoolExecutor,
 ) -> Result:
     """The work in a thread. Who is cancelled meanwhile waits for its end, or its connection would outlive the pool."""
-    running = asyncio.ensure_future(to_thread.run_sync(function, work, limiter=limiter))
+    running = asyncio.get_running_loop().run_in_executor(threads, copy_context().run, function, work)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
