@@ -1,0 +1,137 @@
+"""Builds the Teams worker from its settings and runs it: a process of its own beside the gateway, inside the bank."""
+
+import asyncio
+import hashlib
+import hmac
+import signal
+from collections.abc import Callable
+from uuid import uuid4
+
+import httpx
+
+from bot.gateway.channel import ChannelQuestion, ChannelTurns
+from bot.gateway.conversation_queue import ConversationQueue
+from bot.gateway.directory import Directory
+from bot.gateway.fallback import FallbackRouter
+from bot.gateway.limits import Limits
+from bot.gateway.metrics import Metrics
+from bot.gateway.outbound import OutboundGate
+from bot.gateway.rasa import RasaClient
+from bot.gateway.rate_limit import RedisRateLimit
+from bot.gateway.routing import Router
+from bot.gateway.settings import GatewaySettings
+from bot.gateway.settings import load_settings as load_gateway_settings
+from bot.gateway.teams.answering import MakeMessage, People, TeamsAnswers, TeamsParts
+from bot.gateway.teams.connector import CONNECT_TIMEOUT_SECONDS, TIMEOUT_SECONDS, BotToken, Connector
+from bot.gateway.teams.kept import KeptMessages
+from bot.gateway.teams.settings import TeamsSettings, load_settings
+from bot.gateway.teams.streamed_message import PIECE_SECONDS, StreamedMessage
+from bot.gateway.teams.worker import Worker
+from bot.gateway.turn import ChatTurns
+from bot.teams_door.inbox import InboxWorker
+from bot.teams_door.settings import named
+from llm_service.client import LlmServiceClient
+from llm_service.logs import configure_logging, leave_no_text_behind
+
+
+class TeamsWorker:
+    """The whole worker: `run` until stopped, then `close`. `people` stands in for the directory file."""
+
+    def __init__(
+        self,
+        gateway: GatewaySettings,
+        teams: TeamsSettings,
+        http: httpx.AsyncClient,
+        people: People | None = None,
+        pace_seconds: float = PIECE_SECONDS,
+        message: MakeMessage = StreamedMessage,
+    ) -> None:
+        redis_url = teams.teams_redis_url.get_secret_value()
+        metrics = Metrics()
+        self._http = http
+        self._llm_service = LlmServiceClient(gateway.llm_service_url, gateway.service_token.get_secret_value())
+        self._rasa = RasaClient(gateway.rasa_url, gateway.rasa_token.get_secret_value())
+        self._limits = Limits(RedisRateLimit(redis_url), gateway, _pseudonym(gateway), metrics)
+        self._kept = KeptMessages(redis_url, teams.teams_feedback_days)
+        self._inbox = InboxWorker(redis_url, teams.teams_inbox_private_keys.get_secret_value(), uuid4().hex)
+        router = Router(self._rasa, FallbackRouter(), lambda reason: metrics.rasa_fallbacks.labels(reason).inc())
+        queue = ConversationQueue(gateway.waiting_questions_per_conversation)
+        turns = ChatTurns(self._llm_service, router, queue, metrics)
+        link_hosts = sorted(named(teams.teams_allowed_link_hosts))
+        gate = OutboundGate(self._llm_service, link_hosts, teams.teams_web_chat_url)
+        maximum = gateway.maximum_question_characters
+        parts = TeamsParts(
+            turns=ChannelTurns(turns, gate, maximum, pace_seconds, self._admit),
+            llm_service=self._llm_service,
+            gate=gate,
+            people=people or Directory(gateway.directory_file),
+            connector=_connector(teams, http),
+            kept=self._kept,
+            message=message,
+        )
+        self._worker = Worker(self._inbox, TeamsAnswers(parts), teams.tenants, teams.teams_answers_at_once)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        await self._worker.run(stop)
+
+    async def close(self) -> None:
+        await self._inbox.close()
+        await self._kept.close()
+        await self._limits.close()
+        await self._rasa.close()
+        await self._llm_service.close()
+        await self._http.aclose()
+
+    async def _admit(self, question: ChannelQuestion) -> None:
+        await self._limits.question(question.channel, question.person.id)
+
+
+def main() -> None:
+    """Answer until told to stop; a worker that is not enabled does not begin."""
+    gateway, teams = load_gateway_settings(), load_settings()
+    configure_logging("teams", gateway.log_level)
+    leave_no_text_behind()
+    if not teams.teams_enabled:
+        raise SystemExit("Teams is not enabled: set HAECHI_TEAMS_ENABLED, see docs/teams.md")
+    asyncio.run(_serve(gateway, teams))
+
+
+def http_client(teams: TeamsSettings) -> httpx.AsyncClient:
+    """The way to Microsoft: by the proxy where there is one, and by no other that the environment names."""
+    return httpx.AsyncClient(
+        timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+        trust_env=False,
+        proxy=teams.teams_proxy or None,
+    )
+
+
+async def _serve(gateway: GatewaySettings, teams: TeamsSettings) -> None:
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    worker = TeamsWorker(gateway, teams, http_client(teams))
+    try:
+        await worker.run(stop)
+    finally:
+        await worker.close()
+
+
+def _connector(teams: TeamsSettings, http: httpx.AsyncClient) -> Connector:
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": teams.teams_app_id,
+        "client_secret": teams.teams_app_secret.get_secret_value(),
+        "scope": teams.teams_scope,
+    }
+    token = BotToken(http, f"{teams.teams_login_url}/{teams.teams_app_tenant}/oauth2/v2.0/token", form)
+    return Connector(http, token, teams.service_hosts, https_only=teams.environment == "production")
+
+
+def _pseudonym(gateway: GatewaySettings) -> Callable[[str], str]:
+    secret = gateway.session_secret.get_secret_value().encode()
+    return lambda subject: hmac.new(secret, subject.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+if __name__ == "__main__":
+    main()
