@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -80,7 +81,7 @@ class Platform:
             yield client
 
     def add_account(self, login: str, roles: list[str], *, with_second_factor: bool = True) -> str:
-        password_hash = hash_password(PASSWORD)
+        password_hash = hash_of_password()
         factors = SecondFactors(CONSOLE_KEY)
 
         def add(session: Session) -> str:
@@ -126,6 +127,12 @@ class Platform:
                 for table in Base.metadata.sorted_tables
                 if table.name not in but
             }
+
+
+@cache
+def hash_of_password() -> str:
+    """The hash of everybody's password, made once: making one takes long on purpose."""
+    return hash_password(PASSWORD)
 
 
 @contextmanager
