@@ -5,7 +5,7 @@ service.
 """
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import asdict, dataclass, field
@@ -84,7 +84,10 @@ class ConversationKey:
 
 @dataclass(frozen=True)
 class AcceptedTurn:
-    """A question as it was stored. `replayed` says that the event id was known already: the same turn is returned."""
+    """A question as it was stored. `replayed` says that the event id was known already: the same turn is returned.
+
+    In state handed_off it is no turn: a person of the bank has the conversation, and the text went to them.
+    """
 
     turn_id: str
     conversation_id: str
@@ -363,12 +366,12 @@ class LlmServiceClient:
 
     def __init__(self, base_url: str, token: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         timeout = httpx.Timeout(CALL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
+        self._base_url = base_url.rstrip("/")
+        self._authorization = {"Authorization": f"Bearer {token}"}
+        self._transport = transport or StreamingTransport()
+        # For forms and the like; what every turn calls goes to the transport itself, which costs half.
         self._http = httpx.AsyncClient(
-            base_url=base_url,
-            timeout=timeout,
-            transport=transport or StreamingTransport(),
-            trust_env=False,
-            headers={"Authorization": f"Bearer {token}"},
+            base_url=base_url, timeout=timeout, transport=self._transport, trust_env=False, headers=self._authorization
         )
         self._acting: dict[str, str] = {}
 
@@ -408,29 +411,32 @@ class LlmServiceClient:
         found = await self._call("GET", f"/v1/turns/{turn_id}/explanation", None, conversation_id)
         return Explanation(**{**found, "sources": [Source(**source) for source in found["sources"]]})
 
-    async def events(self, turn_id: str, conversation_id: str, after: int = 0) -> AsyncGenerator[StreamEvent]:
+    def events(self, turn_id: str, conversation_id: str, after: int = 0) -> AsyncGenerator[StreamEvent]:
         """The events of an answer after the given id, until `done` or `error`; reading again generates nothing.
 
         Whoever stops reading before the end closes it (`contextlib.aclosing`): it holds a connection.
         """
+        return self.events_at(f"/v1/turns/{turn_id}/events", conversation_id, after)
+
+    async def events_at(self, path: str, conversation_id: str, after: int) -> AsyncGenerator[StreamEvent]:
+        """The events of any stream of the service, for `llm_service.handoff_client`; closed as `events` is."""
         headers = {CONVERSATION_HEADER: conversation_id, "Last-Event-ID": str(after)}
-        timeout = httpx.Timeout(CALL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS, read=STREAM_SILENCE_SECONDS)
-        async with (
-            _as_service_errors(),
-            self._http.stream("GET", f"/v1/turns/{turn_id}/events", headers=headers, timeout=timeout) as response,
-        ):
-            if response.status_code != httpx.codes.OK:
-                await response.aread()
-                raise _error_of(response)
-            block: list[str] = []
-            async for line in response.aiter_lines():
-                if line:
-                    block.append(line)
-                elif (event := parse_event(block)) is not None:
-                    block = []
-                    yield event
-                else:
-                    block = []
+        request = self._request("GET", path, headers, None, read_seconds=STREAM_SILENCE_SECONDS)
+        async with _as_service_errors():
+            response = await self._transport.handle_async_request(request)
+            assert isinstance(response.stream, AsyncIterable)
+            try:
+                if response.status_code != httpx.codes.OK:
+                    await response.aread()
+                    raise _error_of(response)
+                held = b""
+                async for piece in response.stream:
+                    *blocks, held = (held + piece).split(b"\n\n")
+                    for block in blocks:
+                        if (event := parse_event(block.decode().split("\n"))) is not None:
+                            yield event
+            finally:
+                await response.aclose()
 
     async def give_feedback(
         self,
@@ -617,13 +623,51 @@ class LlmServiceClient:
             )
         return _json_of(response)
 
+    async def send_file_as(self, path: str, name: str, content: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+        """One file under its name, with headers that say who acts."""
+        async with _as_service_errors():
+            response = await self._http.post(
+                path, files={"file": (name, content)}, headers=dict(headers), timeout=UPLOAD_TIMEOUT_SECONDS
+            )
+        return _json_of(response)
+
+    async def stream_as(self, path: str, headers: Mapping[str, str]) -> AsyncGenerator[bytes]:
+        """A long answer piece by piece, with headers that say who acts. Whoever stops reading closes it."""
+        async with (
+            _as_service_errors(),
+            self._http.stream("GET", path, headers=dict(headers), timeout=UPLOAD_TIMEOUT_SECONDS) as response,
+        ):
+            if response.status_code != httpx.codes.OK:
+                await response.aread()
+                _json_of(response)
+            async for piece in response.aiter_bytes():
+                yield piece
+
     async def _call(
         self, method: str, path: str, body: dict[str, Any] | None, conversation_id: str | None = None
     ) -> dict[str, Any]:
-        headers = {**self._acting, **({CONVERSATION_HEADER: conversation_id} if conversation_id else {})}
+        headers = {CONVERSATION_HEADER: conversation_id} if conversation_id else {}
         async with _as_service_errors():
-            response = await self._http.request(method, path, json=body, headers=headers)
+            response = await self._transport.handle_async_request(self._request(method, path, headers, body))
+            await response.aread()
         return _json_of(response)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: dict[str, Any] | None,
+        read_seconds: float = CALL_TIMEOUT_SECONDS,
+    ) -> httpx.Request:
+        timeouts = {"connect": CONNECT_TIMEOUT_SECONDS, "read": read_seconds, "write": CALL_TIMEOUT_SECONDS}
+        return httpx.Request(
+            method,
+            f"{self._base_url}{path}",
+            headers={**self._authorization, **headers},
+            json=body,
+            extensions={"timeout": {**timeouts, "pool": None}},
+        )
 
 
 def parse_event(lines: list[str]) -> StreamEvent | None:

@@ -14,10 +14,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.gateway.errors import Declined
+from bot.gateway.event_stream import EventStream, encoded
 from bot.gateway.limits import Limits
 from bot.gateway.question import check_question
 from bot.gateway.restore import Restorer
@@ -95,7 +95,8 @@ class RouteBody(_Body):
     text: str
 
 
-def _parts(request: Request) -> WebParts:
+# A coroutine although it waits for nothing, as those below: FastAPI calls plain functions on another thread.
+async def _parts(request: Request) -> WebParts:
     parts: WebParts = request.app.state.web
     return parts
 
@@ -104,13 +105,13 @@ Parts = Annotated[WebParts, Depends(_parts)]
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
 
 
-def _person(parts: Parts, bearer: Bearer) -> Person:
+async def _person(parts: Parts, bearer: Bearer) -> Person:
     if bearer is None:
         raise Declined("session_required", 401)
     return parts.sessions.person(bearer.credentials)
 
 
-def _service(person: Annotated[Person, Depends(_person)]) -> Person:
+async def _service(person: Annotated[Person, Depends(_person)]) -> Person:
     if not person.is_service:
         raise Declined("not_permitted", 403)
     return person
@@ -123,9 +124,16 @@ router = APIRouter(prefix="/v1")
 
 @router.post("/session")
 async def open_session(request: Request, parts: Parts, body: SessionBody, bearer: Bearer) -> dict[str, Any]:
-    """A guest token; whoever presents a valid one gets a new one for the same guest."""
+    """A guest token; whoever presents a valid one gets a new one for the same guest.
+
+    Whom the bank's site vouches for gets none: that would outlive the bank's own token.
+    """
     await parts.limits.session(GUEST_CHANNEL, _address(request))
-    known = _person(parts, bearer) if bearer else None
+    known = await _person(parts, bearer) if bearer else None
+    if known is None and not parts.settings.anonymous_guests:
+        raise Declined("identity_required", 403)
+    if known and known.vouched_for:
+        raise Declined("not_permitted", 403)
     return {"token": parts.sessions.issue(known), "expires_in": parts.sessions.valid_seconds}
 
 
@@ -154,11 +162,10 @@ async def _open_stream(
         yield OpenStream(parts.sessions.turn_handle(opened.turn, person.user), events)
 
 
-@router.post("/chat", response_class=EventSourceResponse)
-async def chat(stream: Annotated[OpenStream, Depends(_open_stream)]) -> AsyncIterator[ServerSentEvent]:
+@router.post("/chat")
+async def chat(stream: Annotated[OpenStream, Depends(_open_stream)]) -> EventStream:
     """One question's events. The same `message_id` again, with Last-Event-ID, goes on where the reader was cut off."""
-    async for event in stream.events:
-        yield _sent(event, stream.handle)
+    return EventStream(_sent(stream))
 
 
 @router.post("/chat/{turn_id}/stop")
@@ -202,9 +209,10 @@ def _question(person: Person, body: ChatBody) -> Question:
     return Question(str(body.message_id), conversation, body.text, body.as_of)
 
 
-def _sent(event: ChatEvent, handle: str) -> ServerSentEvent:
-    data = {**event.data, "turn_id": handle} if "turn_id" in event.data else event.data
-    return ServerSentEvent(id=str(event.id), event=event.event, raw_data=json.dumps(data, ensure_ascii=False))
+async def _sent(stream: OpenStream) -> AsyncIterator[bytes]:
+    async for event in stream.events:
+        data = {**event.data, "turn_id": stream.handle} if "turn_id" in event.data else event.data
+        yield encoded(event.id, event.event, json.dumps(data, ensure_ascii=False))
 
 
 def counted_address(host: str) -> str:

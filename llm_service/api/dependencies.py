@@ -9,7 +9,8 @@ from llm_service.answering.parts import Parts
 from llm_service.client import CONVERSATION_HEADER, GROUP_PATTERN, MAXIMUM_GROUPS
 
 
-def _parts(request: Request) -> Parts:
+# A coroutine although it waits for nothing: FastAPI calls plain functions on another thread.
+async def _parts(request: Request) -> Parts:
     parts: Parts = request.app.state.parts
     return parts
 
