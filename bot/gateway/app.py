@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpx
 import uvicorn
@@ -12,8 +11,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
-from bot.gateway import health, web
+from bot.gateway import assets, health, web
 from bot.gateway.conversation_queue import ConversationQueue
 from bot.gateway.door import Door
 from bot.gateway.errors import Declined
@@ -25,13 +25,13 @@ from bot.gateway.rate_limit import InProcessRateLimit, RateLimit, RedisRateLimit
 from bot.gateway.routing import Router
 from bot.gateway.sessions import Sessions
 from bot.gateway.settings import GatewaySettings, load_settings
+from bot.gateway.signed_tokens import SignedTokens
 from bot.gateway.texts import error_body
 from bot.gateway.times import spoken_waits
 from bot.gateway.turn import ChatTurns
 from llm_service.client import LlmServiceClient, ServiceError
 from llm_service.logs import configure_logging, get_logger, leave_no_text_behind
 
-PAGE_DIRECTORY = Path(__file__).with_name("page")
 CODE_BY_STATUS = {404: "route_not_found", 405: "method_not_allowed", 413: "body_too_large"}
 _log = get_logger("gateway.app")
 
@@ -64,8 +64,9 @@ def create_app(settings: GatewaySettings, to_llm_service: httpx.AsyncBaseTranspo
     app.state.health = health.HealthParts(health.Readiness(llm_service, rasa), metrics.registry)
     app.include_router(web.router)
     app.include_router(health.router)
-    _serve_page(app)
+    _serve_page(app, with_demonstration=settings.environment == "embedded")
     _speak_errors(app, metrics, settings.maximum_question_characters)
+    _admit_origins(app, settings.widget_origins)
     app.add_middleware(
         Door,
         maximum_body_bytes=settings.maximum_body_bytes,
@@ -102,15 +103,35 @@ def _sessions(settings: GatewaySettings) -> Sessions:
     if not secret:
         secret = secrets.token_urlsafe(48)
         _log.warning("session_secret_made_up", consequence="a restart ends every guest session")
-    return Sessions(secret, settings.service_token.get_secret_value(), settings.session_seconds)
+    signed_tokens = SignedTokens(settings.widget_token_key.get_secret_value(), settings.widget_token_algorithm)
+    return Sessions(secret, settings.service_token.get_secret_value(), settings.session_seconds, signed_tokens)
 
 
-def _serve_page(app: FastAPI) -> None:
+def _serve_page(app: FastAPI, with_demonstration: bool) -> None:
+    assets.check_assets()
+
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
-        return FileResponse(PAGE_DIRECTORY / "index.html")
+        return FileResponse(assets.DIRECTORY / "index.html")
 
-    app.mount("/widget", StaticFiles(directory=PAGE_DIRECTORY), name="widget")
+    if with_demonstration:
+
+        @app.get("/demo", include_in_schema=False)
+        async def demonstration() -> FileResponse:
+            return FileResponse(assets.DIRECTORY / "demo.html")
+
+    app.mount("/widget", StaticFiles(directory=assets.DIRECTORY), name="widget")
+
+
+def _admit_origins(app: FastAPI, listed: str) -> None:
+    """Pages of the listed origins may call, with a token in the header; cookies mean nothing here (Fetch, "CORS")."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=[origin.strip() for origin in listed.split(",") if origin.strip()],
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
+        expose_headers=["Retry-After", "X-Request-Id"],
+    )
 
 
 def _speak_errors(app: FastAPI, metrics: Metrics, maximum_question_characters: int) -> None:

@@ -32,7 +32,7 @@ PAGE_POLICY: Final = "; ".join(
         "form-action 'none'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
+        "trusted-types lit-html",
     )
 )
 STRICT_HEADERS: Final = {
@@ -115,7 +115,8 @@ def _with_headers(send: Send, path: str, request_id: str) -> Send:
             headers = MutableHeaders(scope=message)
             headers.update({**STRICT_HEADERS, "X-Request-Id": request_id})
             # The page and its assets are revalidated by ETag; everything else is somebody's conversation.
-            headers["Cache-Control"] = "no-cache" if path == "/" or path.startswith("/widget/") else "no-store"
+            asset = path in ("/", "/demo") or path.startswith("/widget/")
+            headers["Cache-Control"] = "no-cache" if asset else "no-store"
         await send(message)
 
     return send_with_headers

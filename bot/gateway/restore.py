@@ -71,7 +71,10 @@ class Restorer:
         return PLACEHOLDER.sub(lambda match: self._values.get(_name_of(match), match[0]), text)
 
     async def _with_text(self, event: ChatEvent, text: str) -> ChatEvent:
-        return ChatEvent(event.id, event.event, {**event.data, "text": await self.restore(text)})
+        shown = await self.restore(text)
+        # Whoever keeps what was shown keeps it without the values.
+        masked = {"masked": text} if shown != text else {}
+        return ChatEvent(event.id, event.event, {**event.data, "text": shown, **masked})
 
     async def _fetch(self, names: Sequence[str]) -> None:
         wanted = [name for name in dict.fromkeys(names) if name not in self._asked]

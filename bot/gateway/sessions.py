@@ -1,4 +1,4 @@
-"""Who is asking: signed, short-lived guest tokens, the service token, and turn handles bound to their owner.
+"""Who is asking: guest tokens, tokens of the bank's own site, the service token, and turn handles bound to their owner.
 
 Everything is carried by the signatures (itsdangerous, HMAC-SHA256): nothing is remembered here, so a restart with the
 same secret and a second replica know the same people.
@@ -13,6 +13,7 @@ from typing import Final
 from itsdangerous import BadSignature, SignatureExpired, Signer, URLSafeTimedSerializer
 
 from bot.gateway.errors import Declined
+from bot.gateway.signed_tokens import SignedTokens, is_signed
 from llm_service.client import Audience
 
 SERVICE_USER: Final = "service"
@@ -20,11 +21,12 @@ SERVICE_USER: Final = "service"
 
 @dataclass(frozen=True)
 class Person:
-    """The asking person: a guest with a random id, or a service that may speak for others."""
+    """The asking person: a guest with a random id, somebody the bank's site vouches for, or a service for others."""
 
     user: str
     audience: Audience
     is_service: bool
+    vouched_for: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,17 @@ class OwnedTurn:
 
 
 class Sessions:
-    """Issues and reads guest tokens and turn handles. `secret` signs both, under different salts."""
+    """Issues and reads guest tokens and turn handles. `secret` signs both, under different salts.
 
-    def __init__(self, secret: str, service_token: str, valid_seconds: int) -> None:
+    `signed_tokens` reads what the bank's site has signed; None accepts none of those.
+    """
+
+    def __init__(
+        self, secret: str, service_token: str, valid_seconds: int, signed_tokens: SignedTokens | None = None
+    ) -> None:
         self._secret = secret
         self._service_token = service_token.encode()
+        self._signed_tokens = signed_tokens or SignedTokens("", "HS256")
         self.valid_seconds = valid_seconds
         self._tokens = URLSafeTimedSerializer(
             secret, salt="haechi.guest", signer_kwargs={"digest_method": hashlib.sha256}
@@ -54,6 +62,10 @@ class Sessions:
         """Who presents this token. Raises `Declined` 401."""
         if self._service_token and hmac.compare_digest(token.encode(), self._service_token):
             return Person(SERVICE_USER, "customer", is_service=True)
+        if is_signed(token):
+            signed = self._signed_tokens.person(token)
+            # The kind is part of the person: what a guest has asked is not the customer's of the same hash.
+            return Person(f"{signed.kind}:{signed.subject}", "customer", is_service=False, vouched_for=True)
         try:
             claims = self._tokens.loads(token, max_age=self.valid_seconds)
         except SignatureExpired:

@@ -5,13 +5,15 @@ Which part is built from them is decided in `app.py`, not here.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MINIMUM_SECRET_CHARACTERS = 32
+ORIGIN = re.compile(r"https://[a-z0-9.-]+(?::[0-9]{1,5})?|http://(?:localhost|127\.0\.0\.1)(?::[0-9]{1,5})?")
 
 
 class GatewaySettings(BaseSettings):
@@ -63,6 +65,22 @@ class GatewaySettings(BaseSettings):
     waiting_questions_per_conversation: int = Field(
         4, ge=1, description="Questions of one conversation that may wait for the one being routed."
     )
+    widget_origins: str = Field(
+        "",
+        description="Origins of the bank's sites that carry the chat, separated by commas (https://www.bank.example);"
+        " pages of other origins may not call the gateway.",
+    )
+    widget_token_key: SecretStr = Field(
+        SecretStr(""),
+        description="What checks the tokens of the bank's site (docs/widget.md): the shared secret of HS256, or the"
+        " public key of EdDSA in PEM; empty accepts none.",
+    )
+    widget_token_algorithm: Literal["HS256", "EdDSA"] = Field(
+        "EdDSA", description="How the bank's site signs its tokens; any other algorithm is refused."
+    )
+    anonymous_guests: bool = Field(
+        True, description="Whether visitors without a token of the bank's site may ask as guests."
+    )
     maximum_question_characters: int = Field(
         4000, ge=1, description="Longest question accepted; longer ones are refused unread."
     )
@@ -78,6 +96,27 @@ class GatewaySettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Level of our own log lines; none of them carries text."
     )
+
+    @field_validator("widget_origins")
+    @classmethod
+    def refuse_what_is_no_origin(cls, listed: str) -> str:
+        """An origin has a scheme, a host and nothing behind it (RFC 6454); http is for one's own machine."""
+        for origin in filter(None, map(str.strip, listed.split(","))):
+            if not ORIGIN.fullmatch(origin):
+                raise ValueError("each of HAECHI_WIDGET_ORIGINS is https://host or https://host:port, without a path")
+        return listed
+
+    @model_validator(mode="after")
+    def refuse_weak_token_key(self) -> Self:
+        """A short shared secret can be guessed; a PEM where a secret is wanted would make the public key the secret."""
+        key = self.widget_token_key.get_secret_value()
+        pem_wanted = self.widget_token_algorithm in ("EdDSA",)
+        if key and (key.lstrip().startswith("-----BEGIN") != pem_wanted or len(key) < MINIMUM_SECRET_CHARACTERS):
+            raise ValueError(
+                "HAECHI_WIDGET_TOKEN_KEY is the public key in PEM for EdDSA, or for HS256 a secret of"
+                f" {MINIMUM_SECRET_CHARACTERS} characters or more"
+            )
+        return self
 
     @model_validator(mode="after")
     def refuse_unsafe_production(self) -> Self:

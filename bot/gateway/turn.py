@@ -67,6 +67,7 @@ class OpenTurn:
     handoff: bool
     timings: dict[str, float]
     started: float
+    masked_text: str = field(default="", repr=False)
 
 
 class ChatTurns:
@@ -184,11 +185,15 @@ def _opened(
         handoff=decision.handoff,
         timings=timings,
         started=started,
+        masked_text=accepted.masked_text if accepted.entity_counts else "",
     )
 
 
 def _opening(opened: OpenTurn) -> list[ChatEvent]:
-    events = [ChatEvent(TURN_EVENT_ID, "turn", {"turn_id": opened.turn.turn_id, "masked": opened.masked})]
+    # Whoever keeps the question keeps it as it was masked; where nothing was, it is the one that was sent.
+    masked_text = {"masked_text": opened.masked_text} if opened.masked else {}
+    turn = {"turn_id": opened.turn.turn_id, "masked": opened.masked, **masked_text}
+    events = [ChatEvent(TURN_EVENT_ID, "turn", turn)]
     if opened.handoff:
         text = sentence("notices", "handoff", opened.locale)
         events.append(ChatEvent(TURN_EVENT_ID, "notice", {"code": "handoff", "text": text}))

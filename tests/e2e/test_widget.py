@@ -37,8 +37,9 @@ def test_the_answer_arrives_bit_by_bit_and_its_source_opens(
     page.evaluate(
         """() => {
           window.lengths = [];
-          new MutationObserver(() => window.lengths.push(document.querySelector(".words")?.textContent.length ?? 0))
-            .observe(document.getElementById("log"), { childList: true, subtree: true });
+          const chat = document.querySelector("haechi-chat").shadowRoot;
+          new MutationObserver(() => window.lengths.push(chat.querySelector(".words")?.textContent.length ?? 0))
+            .observe(chat.getElementById("log"), { childList: true, characterData: true, subtree: true });
         }"""
     )
     ask_and_wait(page, QUESTION if stands_in else SAMPLE_QUESTION)
@@ -100,8 +101,8 @@ def test_stop_ends_the_answer(page: Page, stands_in: bool) -> None:
 
 def test_enter_does_not_send_while_hangul_is_being_composed(page: Page) -> None:
     page.get_by_role("textbox").focus()
-    page.evaluate(
-        """() => document.getElementById("question").dispatchEvent(
+    page.locator("#question").evaluate(
+        """(box) => box.dispatchEvent(
           new KeyboardEvent("keydown", { key: "Enter", isComposing: true, bubbles: true, cancelable: true }))"""
     )
     assert page.locator(".turn").count() == 0
@@ -199,20 +200,15 @@ def test_nothing_scrolls_sideways_at_320_pixels(page: Page) -> None:
     ask_and_wait(page)
     page.locator(".sources summary").first.click()
     page.get_by_role("button", name="아쉬워요").click()
-    for selector in ("html", "main"):
-        assert (
-            page.evaluate(
-                "(s) => { const e = document.querySelector(s); return e.scrollWidth - e.clientWidth }", selector
-            )
-            <= 0
-        )
+    for selector in ("html", "main", ".scroller"):
+        assert page.locator(selector).evaluate("(e) => e.scrollWidth - e.clientWidth") <= 0
 
 
 def test_every_button_is_44_pixels_high_or_stands_in_a_sentence(page: Page) -> None:
     ask_and_wait(page)
     page.get_by_role("button", name="아쉬워요").click()
     small = page.evaluate(
-        """() => [...document.querySelectorAll("button, summary, label.reason")]
+        """() => [...document.querySelector("haechi-chat").shadowRoot.querySelectorAll("button, summary, label.reason")]
           .filter((e) => e.offsetParent && !e.matches(".citation") && e.getBoundingClientRect().height < 44)
           .map((e) => e.outerHTML)"""
     )

@@ -189,7 +189,16 @@ def test_when_values_cannot_be_had_the_answer_is_whole_with_its_placeholders() -
 def test_notices_are_restored_and_sources_are_not() -> None:
     source = {"sources": [{"text": "<PERSON_1>"}]}
     events = [ChatEvent(0, "notice", {"code": "follow_up", "text": "<PERSON_1>님"}), ChatEvent(1, "sources", source)]
-    assert [event.data for event in streamed(events)] == [{"code": "follow_up", "text": "홍길동님"}, source]
+    shown = {"code": "follow_up", "text": "홍길동님", "masked": "<PERSON_1>님"}
+    assert [event.data for event in streamed(events)] == [shown, source]
+
+
+def test_what_was_restored_comes_with_its_masked_text_for_whoever_keeps_it() -> None:
+    events = [ChatEvent(1, "token", {"text": "<PERSON_1>님, "}), ChatEvent(2, "token", {"text": "안녕하세요"})]
+    assert [event.data for event in streamed(events)] == [
+        {"text": "홍길동님, ", "masked": "<PERSON_1>님, "},
+        {"text": "안녕하세요"},
+    ]
 
 
 # Rule 6: the same through the gateway's own door.

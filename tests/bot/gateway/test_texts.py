@@ -1,4 +1,4 @@
-"""The tables are whole: every code that is raised has a sentence in both languages, and so has every page text."""
+"""The tables are whole: every code that is raised has a sentence in both languages; so has all the chat says."""
 
 import json
 import re
@@ -10,6 +10,9 @@ import yaml
 from bot.gateway.texts import TEXTS_FILE, error_body
 
 PACKAGE = TEXTS_FILE.parent
+WIDGET = PACKAGE.parent / "widget"
+LOCALES = WIDGET / "src" / "locales"
+SOURCES = sorted([*(WIDGET / "src").rglob("*.ts"), *(WIDGET / "page").glob("*.js"), *(WIDGET / "demo").glob("*.js")])
 TABLE = yaml.safe_load(TEXTS_FILE.read_text("utf-8"))
 RAISED = sorted(
     {code for module in PACKAGE.glob("*.py") for code in re.findall(r'Declined\("(\w+)"', module.read_text("utf-8"))}
@@ -40,27 +43,23 @@ def test_no_sentence_is_shown_with_a_gap(code: str) -> None:
         assert "{" not in body["message"] + body["message_ko"]
 
 
-def test_the_pages_two_languages_have_the_same_texts() -> None:
-    korean, english = (
-        json.loads((PACKAGE / "page" / "locales" / f"{name}.json").read_text("utf-8")) for name in ("ko", "en")
-    )
+def test_the_chats_two_languages_have_the_same_texts() -> None:
+    korean, english = (json.loads((LOCALES / f"{name}.json").read_text("utf-8")) for name in ("ko", "en"))
     assert korean.keys() == english.keys()
-    assert korean["reasons"].keys() == english["reasons"].keys()
-    assert len(korean["suggestions"]) == len(english["suggestions"])
+    for key, text in korean.items():
+        assert text.strip()
+        assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", english[key])), key
 
 
-def test_the_page_names_no_text_that_is_missing() -> None:
-    page = PACKAGE / "page"
-    known = json.loads((page / "locales" / "ko.json").read_text("utf-8"))
-    written = "\n".join(path.read_text("utf-8") for path in [page / "index.html", *page.glob("*.js")])
-    named = set(re.findall(r'data-(?:text|label|placeholder)="(\w+)"', written)) | set(
-        re.findall(r'\btext\("(\w+)"', written)
-    )
-    assert named
-    assert named <= known.keys()
+def test_the_chat_names_no_text_that_is_missing() -> None:
+    known = json.loads((LOCALES / "ko.json").read_text("utf-8"))
+    written = "\n".join(path.read_text("utf-8") for path in SOURCES)
+    named = set(re.findall(r'\bt\("(\w+)"|\btext\("(\w+)"', written))
+    assert len(named) > 40
+    assert {first or second for first, second in named} <= known.keys()
 
 
-@pytest.mark.parametrize("path", sorted(Path(PACKAGE / "page").glob("*.js")), ids=lambda path: str(path.name))
-def test_no_module_of_the_page_writes_markup_or_runs_text(path: Path) -> None:
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.name))
+def test_no_module_of_the_chat_writes_markup_or_runs_text(path: Path) -> None:
     forbidden = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "style=")
     assert [word for word in forbidden if word in path.read_text("utf-8")] == []
