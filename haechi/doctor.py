@@ -6,12 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sqlalchemy import inspect
+from sqlalchemy.exc import OperationalError
+
 from admin import settings as console_settings
 from haechi.redis_server import RedisMissing, redis_program
 from haechi.settings import PlatformSettings
 from haechi.start import find_rasa_python
 from haechi.texts import sentence
 from llm_service.settings import Settings, load_settings
+from llm_service.store import controls
+from llm_service.store.control_models import Control
+from llm_service.store.passages import reading
+from llm_service.store.session import open_database, session_factory
 
 RASA_PROBE_SECONDS = 60
 FREE_DISK_BYTES = 2_000_000_000
@@ -36,6 +43,7 @@ def examine(settings: PlatformSettings) -> list[Finding]:
         _records(service),
         _vectors(service),
         _engine(service),
+        _answers(service),
         _console(),
         _secrets(settings.home),
         _disk(settings.home),
@@ -84,6 +92,23 @@ def _engine(service: Settings) -> Finding:
         return Finding("engine", "stand-in", sentence("doctor_engine_devserver"))
     servers = len(service.engine_addresses)
     return Finding("engine", "ok", sentence("doctor_engine_ok", engine=service.engine, servers=str(servers)))
+
+
+def _answers(service: Settings) -> Finding:
+    """The kill switch as the records have it; where there are none yet, answers are on."""
+    database = open_database(service.resolved_database_url)
+    try:
+        if not inspect(database).has_table(Control.__tablename__):
+            return Finding("answers", "ok", sentence("answers_on"))
+        with reading(session_factory(database)) as session:
+            is_on = controls.answers_are_on(session)
+    except OperationalError:
+        return Finding("answers", "missing", sentence("doctor_records_unreachable"))
+    finally:
+        database.dispose()
+    return Finding(
+        "answers", "ok" if is_on else "stand-in", sentence("answers_on") if is_on else sentence("answers_off")
+    )
 
 
 def _console() -> Finding:

@@ -27,6 +27,7 @@ from llm_service.answering.blind_desk import BlindDesk
 from llm_service.answering.comparing import SideBySide
 from llm_service.answering.control_desk import ControlDesk
 from llm_service.answering.conversation_desk import ConversationDesk
+from llm_service.answering.curated_desk import CuratedDesk
 from llm_service.answering.document_desk import DocumentDesk
 from llm_service.answering.erasing import EraseDesk
 from llm_service.answering.evaluation_desk import EvaluationDesk
@@ -433,6 +434,7 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
         erasing=EraseDesk(transactions, vault, identities, DatasetFiles(settings.datasets_directory)),
         audit=AuditDesk(transactions),
         review=ReviewDesk(transactions, masking, longest),
+        curated=CuratedDesk(transactions, masking),
         learning=LearningDesk(transactions),
         evaluations=EvaluationDesk(transactions),
         blind=BlindDesk(transactions),

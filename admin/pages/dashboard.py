@@ -15,7 +15,7 @@ from admin.people import learning_of, operations_of
 from admin.policies import may
 from admin.rendering import page
 from llm_service.client import ServiceError
-from llm_service.operations_client import ControlView, StatisticsView
+from llm_service.operations_client import StatisticsView
 
 router = APIRouter()
 PartsHere = Annotated[Parts, Depends(parts_of)]
@@ -23,6 +23,8 @@ HOURS: Final = {"24h": 24, "7d": 168, "30d": 720}
 Period = Literal["24h", "7d", "30d"]
 Channel = Annotated[str, Query(pattern=r"^([a-z][a-z0-9_-]{0,15})?$")]
 NEWEST_RUNS: Final = 5
+DEGRADED: Final = "degraded"
+"""What llm_service says of a part for which something stands in; of the answers, that they are switched off."""
 
 
 @router.get("/", name="dashboard")
@@ -39,7 +41,7 @@ async def dashboard(
         periods=tuple(HOURS),
         channel=channel,
         statistics=await _statistics(parts, person, HOURS[period], channel),
-        answers=await _answers(parts, person),
+        are_answers_off=health.get("answers") == DEGRADED,
         states=STATES,
         health=health,
         **await _waiting(parts, person),
@@ -81,16 +83,6 @@ def _rows(found: StatisticsView) -> list[dict[str, object]]:
 
 def _hours_since(at: str | None) -> int | None:
     return int((datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds() // 3600) if at else None
-
-
-async def _answers(parts: Parts, person: Person) -> ControlView | None:
-    """The kill switch, for whoever may see the settings; everybody else sees what the health says."""
-    if not may(person.roles, "platform"):
-        return None
-    try:
-        return (await operations_of(parts, person).controls()).answers
-    except ServiceError:
-        return None
 
 
 async def _health(parts: Parts) -> dict[str, str]:

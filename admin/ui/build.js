@@ -18,6 +18,7 @@ const files = {
   "console.css": "src/console.css",
   "console.js": "src/console.js",
   "chart.js": "src/chart.js",
+  "statistics.js": "src/statistics.js",
   "haechi.svg": "src/haechi.svg",
 };
 

@@ -14,7 +14,7 @@ from admin.settings import ConsoleSettings
 from bot.actions import app as actions
 from bot.gateway.settings import GatewaySettings
 from bot.rasa import settings as rasa_settings
-from haechi.commands import directory
+from haechi.commands import answers, directory
 from haechi.commands.demo_loop import demo_loop
 from haechi.connection import is_listening, platform
 from haechi.doctor import Finding, examine
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
     app.command("settings")(settings)
     app.command("demo-loop")(demo_loop)
+    answers.register(app)
     directory.register(app)
 
 

@@ -53,6 +53,11 @@ class AnswerSwitch:
                     await self._read()
         return self._is_on is not False
 
+    async def ping(self) -> None:
+        """Raises `Unavailable` (answers_off) while nobody is answered: the service is ready, and says so."""
+        if not await self.is_on():
+            raise Unavailable("answers_off", "answers from documents are switched off; see `haechi answers status`")
+
     def forget(self) -> None:
         """Somebody threw the switch in this process: the next question reads it anew."""
         self._read_at = self._clock() - self._seconds_kept

@@ -15,6 +15,7 @@ from llm_service.store import review
 from llm_service.store.learning_models import ReviewItem
 from tests.admin.browsing import browsing, sideways, violations
 from tests.admin.learning import PAGES_OF_LEARNING, shown_of_learning
+from tests.admin.operating import PAGES_OF_OPERATIONS, shown_of_operations
 from tests.admin.platform import Platform, corrected, hostile, trained
 from tests.e2e.conftest import CHROMIUM_ARGUMENTS, chromium_path
 
@@ -34,6 +35,7 @@ PAGES = (
     ("runs", "trainer", "/runs"),
     ("run", "trainer", "/runs/{run}"),
     *PAGES_OF_LEARNING,
+    *PAGES_OF_OPERATIONS,
     ("adapters", "approver", "/adapters"),
     ("audit", "auditor", "/audit"),
     ("accounts", "admin", "/accounts"),
@@ -61,7 +63,13 @@ def shown(platform: Platform) -> dict[str, str]:
     run_id = trained(platform)
     with platform.logged_in("trainer") as client:
         dataset = client.get(f"/runs/{run_id}").text.partition("<h1>")[2].partition(" · ")[0]
-    return {"item": corrected(platform), "run": run_id, "dataset": dataset, **shown_of_learning(platform)}
+    return {
+        "item": corrected(platform),
+        "run": run_id,
+        "dataset": dataset,
+        **shown_of_learning(platform),
+        **shown_of_operations(platform),
+    }
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +81,8 @@ def screenshots(pytestconfig: pytest.Config) -> Path | None:
 def settle(page: Page, name: str) -> None:
     if name == "run":
         expect(page.locator("#chart")).to_have_attribute("data-points", "40")
+    if name == "dashboard":
+        expect(page.locator("[data-points]")).to_have_count(2)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
