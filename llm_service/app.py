@@ -19,7 +19,9 @@ from llm_service.api import (
     documents,
     evaluations,
     events,
+    examples,
     feedback,
+    handoffs,
     health,
     operations,
     privacy,
@@ -39,11 +41,13 @@ ROUTERS: Final = (
     turns.router,
     events.router,
     feedback.router,
+    handoffs.router,
     documents.router,
     revisions.router,
     search.router,
     privacy.router,
     review.router,
+    examples.router,
     datasets.router,
     training.router,
     evaluations.router,
@@ -53,6 +57,7 @@ ROUTERS: Final = (
 )
 FORM_BYTES: Final = 16_384
 """What the multipart form may add to a document: boundaries, headers, path and audience."""
+MAXIMUM_CURATED_BYTES: Final = 524_288
 LOG = get_logger(__name__)
 OpenParts = Callable[[], AbstractAsyncContextManager[Parts]]
 
@@ -91,7 +96,11 @@ def create_app(settings: Settings, open_parts: OpenParts) -> FastAPI:
     app.add_middleware(
         BodyLimit,
         default=settings.maximum_body_bytes,
-        limits={"/v1/documents": settings.maximum_document_bytes + FORM_BYTES},
+        limits={
+            "/v1/documents": settings.maximum_document_bytes + FORM_BYTES,
+            "/v1/examples/preview": MAXIMUM_CURATED_BYTES + FORM_BYTES,
+            "/v1/examples/import": 2 * MAXIMUM_CURATED_BYTES,
+        },
     )
     # Added last, so it is asked first: without the token nothing of a request is read.
     app.add_middleware(ServiceTokenRequired, token=wiring.service_token(settings))

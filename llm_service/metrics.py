@@ -77,6 +77,10 @@ class Metrics:
             "haechi_engine_tokens_per_second", "Pace of one answer", ["adapter"], buckets=RATES, registry=registry
         )
         self._feedback = Counter("haechi_feedback", "Verdicts on answers", ["verdict"], registry=registry)
+        self._handoffs = Counter(
+            "haechi_handoffs", "Hand-offs to a person, by what became of them", ["state"], registry=registry
+        )
+        self._ratings = Counter("haechi_handoff_ratings", "Ratings of hand-offs, 1 to 5", ["rating"], registry=registry)
         self._restored = Counter(
             "haechi_restored_values", "Values shown to their owners, by type", ["type"], registry=registry
         )
@@ -147,6 +151,13 @@ class Metrics:
 
     def feedback(self, verdict: str) -> None:
         self._feedback.labels(verdict=verdict).inc()
+
+    def handoff(self, state: str) -> None:
+        """Count a hand-off that has come to a state, or was released."""
+        self._handoffs.labels(state=_label(state)).inc()
+
+    def handoff_rated(self, rating: int) -> None:
+        self._ratings.labels(rating=str(rating)).inc()
 
     def restored(self, kinds: Mapping[str, int], stayed: Mapping[str, int]) -> None:
         for kind, count in kinds.items():

@@ -84,6 +84,23 @@ class Settings(BaseSettings):
         ge=730,
         description="How long audit rows are kept; less than two years is refused (안전성 확보조치 기준 art. 8).",
     )
+    handoff_hours: str = Field(
+        "mon-fri 09:00-18:00",
+        description='When people take over conversations, in Seoul: "mon-fri 09:00-12:00, mon-fri 13:00-18:00"; empty'
+        " offers no live chat.",
+    )
+    handoff_holidays_file: Path | None = Field(
+        None, description="Days without live chat: one a line as 2026-02-17, remarks behind #."
+    )
+    handoff_reply_seconds: float = Field(
+        180.0, gt=0, description="How soon a person has to hear something after asking, or after writing to an agent."
+    )
+    handoff_waiting_seconds: float = Field(
+        1800.0, gt=0, description="After which a hand-off that nobody took is abandoned."
+    )
+    handoff_silence_seconds: float = Field(
+        1800.0, gt=0, description="After which a hand-off is closed in which neither side writes any more."
+    )
     purge_every_seconds: float = Field(60.0, gt=0, description="How often what has outlived its time is deleted.")
     llm_service_host: str = Field("127.0.0.1", description="Address llm_service listens on.")
     llm_service_port: int = Field(8081, description="Port llm_service listens on.")

@@ -9,10 +9,12 @@ from llm_service.answering.blind_desk import BlindDesk
 from llm_service.answering.comparing import SideBySide
 from llm_service.answering.control_desk import ControlDesk
 from llm_service.answering.conversation_desk import ConversationDesk
+from llm_service.answering.curated_desk import CuratedDesk
 from llm_service.answering.document_desk import DocumentDesk
 from llm_service.answering.erasing import EraseDesk
 from llm_service.answering.evaluation_desk import EvaluationDesk
 from llm_service.answering.explaining import ExplanationDesk
+from llm_service.answering.handoff_desk import HandoffDesk
 from llm_service.answering.intake import TurnIntake
 from llm_service.answering.learning_desk import LearningDesk
 from llm_service.answering.masking_desk import MaskingDesk
@@ -48,6 +50,7 @@ class Parts:
     erasing: EraseDesk
     audit: AuditDesk
     review: ReviewDesk
+    curated: CuratedDesk
     learning: LearningDesk
     evaluations: EvaluationDesk
     blind: BlindDesk
@@ -57,6 +60,7 @@ class Parts:
     statistics: StatisticsDesk
     conversations: ConversationDesk
     comparing: SideBySide
+    handoffs: HandoffDesk
     identities: Identities
     readiness: Readiness
     metrics: Metrics

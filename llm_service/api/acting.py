@@ -28,6 +28,7 @@ PERMITTED: Final[Mapping[str, frozenset[str]]] = {
     "review.approve": frozenset({"approver"}),
     "review.reject": frozenset({"reviewer", "approver"}),
     "review.reopen": frozenset({"approver"}),
+    "examples.export": frozenset({"approver", "trainer", "auditor"}),
     "dataset.read": READERS,
     "dataset.request": frozenset({"trainer"}),
     "training.read": READERS,
@@ -50,6 +51,8 @@ PERMITTED: Final[Mapping[str, frozenset[str]]] = {
     "document.withdraw": frozenset({"admin"}),
     "document.retest": frozenset({"reviewer", "approver", "admin"}),
     "conversation.read": frozenset({"agent", "reviewer", "approver", "auditor"}),
+    "handoff.read": frozenset({"agent", "auditor"}),
+    "handoff.take": frozenset({"agent"}),
     "conversation.look_up": frozenset({"agent", "reviewer", "approver", "auditor"}),
     "review.compare": frozenset({"reviewer", "approver"}),
     "control.read": frozenset({"approver", "admin", "auditor"}),
@@ -118,6 +121,7 @@ MayPropose = Annotated[ActingPerson, Depends(Requires("review.propose"))]
 MayApprove = Annotated[ActingPerson, Depends(Requires("review.approve"))]
 MayReject = Annotated[ActingPerson, Depends(Requires("review.reject"))]
 MayReopen = Annotated[ActingPerson, Depends(Requires("review.reopen"))]
+MayExportExamples = Annotated[ActingPerson, Depends(Requires("examples.export"))]
 MayReadDatasets = Annotated[ActingPerson, Depends(Requires("dataset.read"))]
 MayBuildDatasets = Annotated[ActingPerson, Depends(Requires("dataset.request"))]
 MayReadTraining = Annotated[ActingPerson, Depends(Requires("training.read"))]
@@ -147,3 +151,5 @@ MayChangeControls = Annotated[ActingPerson, Depends(Requires("control.change"))]
 MaySwitchAnswersOff = Annotated[ActingPerson, Depends(Requires("answers.switch_off"))]
 MaySwitchAnswersOn = Annotated[ActingPerson, Depends(Requires("answers.switch_on"))]
 MayReadStatistics = Annotated[ActingPerson, Depends(Requires("statistics.read"))]
+MayReadHandoffs = Annotated[ActingPerson, Depends(Requires("handoff.read"))]
+MayTakeHandoffs = Annotated[ActingPerson, Depends(Requires("handoff.take"))]
