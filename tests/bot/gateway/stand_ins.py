@@ -290,7 +290,10 @@ class LlmServiceStandIn:
 
     async def mask(self, request: Request) -> Response:
         text = (await request.json())["text"]
-        return JSONResponse({"masked": text.replace(PHONE_NUMBER, "<KR_PHONE_1>"), "entity_counts": {}})
+        if self.masking_down:
+            return failure("masking_unavailable", 503)
+        counts = {"PHONE": 1} if PHONE_NUMBER in text else {}
+        return JSONResponse({"masked": text.replace(PHONE_NUMBER, "<KR_PHONE_1>"), "entity_counts": counts})
 
     async def ready(self, _request: Request) -> Response:
         self.readiness_asked += 1
