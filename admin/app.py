@@ -21,6 +21,7 @@ from admin.door import Door
 from admin.errors import Declined, LoginRequired, StageMissing
 from admin.logins import Logins
 from admin.oidc import Provider
+from admin.pages import curated
 from admin.pages.login import STAGE_PATHS, to_login
 from admin.pages.table import ROUTERS
 from admin.parts import Parts
@@ -81,7 +82,11 @@ def create_app(settings: ConsoleSettings, to_llm_service: httpx.AsyncBaseTranspo
     app.add_middleware(
         Door,
         maximum_body_bytes=settings.console_maximum_body_bytes,
-        limits={UPLOAD_PATH: settings.maximum_document_bytes + FORM_BYTES},
+        limits={
+            UPLOAD_PATH: settings.maximum_document_bytes + FORM_BYTES,
+            "/curated/preview": curated.MAXIMUM_FILE_BYTES + FORM_BYTES,
+            "/curated/import": 2 * curated.MAXIMUM_FILE_BYTES + FORM_BYTES,
+        },
         is_behind_tls=settings.is_behind_tls,
     )
     return app

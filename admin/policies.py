@@ -55,12 +55,19 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "delete_view": _READERS_OF_REVIEWS,
     # Conversations are masked; every reading is audited.
     "conversations": frozenset({"agent", "reviewer", "approver", "auditor"}),
+    "search_conversations": frozenset({"agent", "reviewer", "approver", "auditor"}),
+    "conversation": frozenset({"agent", "reviewer", "approver", "auditor"}),
     "turn": frozenset({"agent", "reviewer", "approver", "auditor"}),
     # Documents.
     "documents": _READERS_OF_DOCUMENTS,
     "document": _READERS_OF_DOCUMENTS,
     "upload_document": frozenset({"admin"}),
     "release_document": frozenset({"approver"}),
+    # Examples in files: handed out by those who answer for them, taken in as drafts that others approve.
+    "curated": _READERS_OF_REVIEWS,
+    "export_examples": frozenset({"approver", "trainer", "auditor"}),
+    "preview_import": frozenset({"reviewer", "trainer"}),
+    "import_examples": frozenset({"reviewer", "trainer"}),
     # Training.
     "datasets": _READERS_OF_TRAINING,
     "dataset": _READERS_OF_TRAINING,

@@ -31,6 +31,7 @@ SECTIONS: Final = (
     ("reviews", "/reviews"),
     ("conversations", "/conversations"),
     ("documents", "/documents"),
+    ("curated", "/curated"),
     ("datasets", "/datasets"),
     ("runs", "/runs"),
     ("evaluations", "/evaluations"),

@@ -4,11 +4,11 @@ Every call acts for a person with roles, who are named beside the service token.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from llm_service.client import PERSON_HEADER, ROLES_HEADER, LlmServiceClient
+from llm_service.client import PERSON_HEADER, ROLES_HEADER, UPLOAD_TIMEOUT_SECONDS, LlmServiceClient
 
 MAXIMUM_DRAFTS: Final = 20
 DRAFTS_BYTES: Final = 32_768
@@ -168,6 +168,38 @@ class TrainingLog:
     total: int
 
 
+@dataclass(frozen=True)
+class ImportRow:
+    """One row of a curated file; `problem` is a code, `types` are those of the personal data that was found.
+
+    A row with a problem comes without its text.
+    """
+
+    number: int
+    question: str
+    answer: str
+    category: str
+    problem: str | None
+    types: list[str]
+
+
+@dataclass(frozen=True)
+class ImportPreview:
+    """What a curated file would bring; nothing of it is kept yet."""
+
+    name: str
+    sha256: str
+    rows: list[ImportRow]
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What came of an import: drafts added to the queue, and those that were there already."""
+
+    added: int
+    known: int
+
+
 class LearningClient:
     """Calls for one person. Raises `ServiceError` as `LlmServiceClient` does."""
 
@@ -243,6 +275,29 @@ class LearningClient:
         for batch in _batches([asdict(draft) for draft in drafts]):
             added += (await self._call("POST", "/v1/review/drafts", {"drafts": batch}))["ids"]
         return added
+
+    async def preview_import(self, name: str, content: bytes) -> ImportPreview:
+        """Look at a curated file (.json, .jsonl, .csv) without keeping anything of it."""
+        found = await self._service.send_file_as("/v1/examples/preview", name, content, self._headers)
+        return ImportPreview(**{**found, "rows": [ImportRow(**row) for row in found["rows"]]})
+
+    async def import_examples(self, name: str, kind: str, licence: str, rows: Sequence[ImportRow]) -> ImportReport:
+        """Take previewed rows into the queue, all or none; `ServiceError` 422 (import_row_refused)."""
+        kept = ("number", "question", "answer", "category")
+        body = {
+            "name": name,
+            "kind": kind,
+            "licence": licence,
+            "rows": [{field: getattr(row, field) for field in kept} for row in rows],
+        }
+        found = await self._service.call_as(
+            "POST", "/v1/examples/import", body, self._headers, timeout_seconds=UPLOAD_TIMEOUT_SECONDS
+        )
+        return ImportReport(**found)
+
+    def approved_examples(self) -> AsyncGenerator[bytes]:
+        """Every approved pair as lines of JSON, piece by piece; whoever stops reading closes it."""
+        return self._service.stream_as("/v1/examples/approved", self._headers)
 
     async def _with_passages(self, draft: NewDraft, count: int) -> NewDraft:
         found = await self._service.search(draft.question, "staff", count)

@@ -7,12 +7,31 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from llm_service.api import adapters, datasets, documents, evaluations, operations, review, revisions, training, turns
+from llm_service.api import (
+    adapters,
+    datasets,
+    documents,
+    evaluations,
+    examples,
+    operations,
+    review,
+    revisions,
+    training,
+    turns,
+)
 from llm_service.api.acting import PERMITTED, ROLES, Requires, RequiresOfPeople
 from llm_service.client import PERSON_HEADER, ROLES_HEADER
 
 TOKEN = "test-service-token-of-more-than-32-characters"
-ROUTERS = (review.router, datasets.router, training.router, evaluations.router, adapters.router, operations.router)
+ROUTERS = (
+    review.router,
+    examples.router,
+    datasets.router,
+    training.router,
+    evaluations.router,
+    adapters.router,
+    operations.router,
+)
 # Commands and channels call these too, and name nobody: some of their routes ask for a right where a person is named.
 ROUTERS_OF_SERVICES_TOO = (documents.router, revisions.router, turns.router)
 # Who may do what, written down a second time on purpose: a changed right is a decision, not a slip.
@@ -35,6 +54,9 @@ RIGHTS = {
     ("POST", "/v1/review/items/{item_id}/reject"): "reviewer approver",
     ("POST", "/v1/review/items/{item_id}/reopen"): "approver",
     ("POST", "/v1/review/drafts"): "reviewer trainer",
+    ("GET", "/v1/examples/approved"): "approver trainer auditor",
+    ("POST", "/v1/examples/preview"): "reviewer trainer",
+    ("POST", "/v1/examples/import"): "reviewer trainer",
     ("POST", "/v1/datasets"): "trainer",
     ("GET", "/v1/datasets"): "reviewer approver trainer admin auditor",
     ("GET", "/v1/datasets/{name}"): "reviewer approver trainer admin auditor",
@@ -89,6 +111,12 @@ BODIES = {
     "/v1/evaluations": {"adapter": "none"},
     "/v1/blind": {"evaluation_id": "0" * 32, "first": "base", "second": "candidate"},
     "/v1/blind/{comparison_id}/votes": {"item_id": "x", "vote": "tie"},
+    "/v1/examples/import": {
+        "name": "a.jsonl",
+        "kind": "curated",
+        "licence": "bank",
+        "rows": [{"number": 1, "question": "가나", "answer": "다라"}],
+    },
     "/v1/adapters": dict.fromkeys(
         ("directory", "family", "base_model", "base_revision", "dataset_version", "training_run_id", "trained_by"), "x"
     ),
