@@ -13,11 +13,12 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from bot.gateway import assets, health, web
+from bot.gateway import assets, handoff_web, health, web
 from bot.gateway.conversation_queue import ConversationQueue
 from bot.gateway.door import Door
 from bot.gateway.errors import Declined
 from bot.gateway.fallback import FallbackRouter
+from bot.gateway.handoff import Handoffs
 from bot.gateway.limits import Limits
 from bot.gateway.metrics import Metrics
 from bot.gateway.rasa import RasaClient
@@ -30,6 +31,7 @@ from bot.gateway.texts import error_body
 from bot.gateway.times import spoken_waits
 from bot.gateway.turn import ChatTurns
 from llm_service.client import LlmServiceClient, ServiceError
+from llm_service.handoff_client import PersonHandoffs
 from llm_service.logs import configure_logging, get_logger, leave_no_text_behind
 
 CODE_BY_STATUS = {404: "route_not_found", 405: "method_not_allowed", 413: "body_too_large"}
@@ -59,10 +61,15 @@ def create_app(settings: GatewaySettings, to_llm_service: httpx.AsyncBaseTranspo
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     router = Router(rasa, FallbackRouter(), lambda reason: metrics.rasa_fallbacks.labels(reason).inc())
-    turns = ChatTurns(llm_service, router, ConversationQueue(settings.waiting_questions_per_conversation), metrics)
+    people = PersonHandoffs(llm_service)
+    handoffs = Handoffs(people, staff={})
+    queue = ConversationQueue(settings.waiting_questions_per_conversation)
+    turns = ChatTurns(llm_service, router, queue, metrics, handoffs)
     app.state.web = web.WebParts(settings, sessions, limits, turns, router, llm_service)
     app.state.health = health.HealthParts(health.Readiness(llm_service, rasa), metrics.registry)
+    app.state.people_handoffs, app.state.handoffs = people, handoffs
     app.include_router(web.router)
+    app.include_router(handoff_web.router)
     app.include_router(health.router)
     _serve_page(app, with_demonstration=settings.environment == "embedded")
     _speak_errors(app, metrics, settings.maximum_question_characters)

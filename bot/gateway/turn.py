@@ -7,12 +7,13 @@ HTTP, no channel and no rule of Korean.
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal
 
 from bot.gateway.conversation_queue import ConversationQueue
 from bot.gateway.decision import Decision
+from bot.gateway.handoff import Handoffs, status_body, status_text
 from bot.gateway.metrics import Metrics
 from bot.gateway.routing import Router
 from bot.gateway.sessions import OwnedTurn
@@ -31,17 +32,23 @@ from llm_service.client import (
 TURN_EVENT_ID = 0
 REPLY_ENGINE = "rules"
 REPLY_BY_REFUSED_VERDICT = {"answer_not_found": "nothing_to_judge", "turn_not_finished": "not_finished"}
+HANDED_OFF = "handed_off"
+TO_THE_PERSON = Decision(Route("", 0.0, by="handoff"), asks_documents=False)
 ChatEventName = Literal["turn", "sources", "notice", "token", "done", "error"]
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question as a channel received it. `text` is raw: it goes to llm_service's masking and nowhere else."""
+    """A question as a channel received it. `text` is raw: it goes to llm_service's masking and nowhere else.
+
+    `reply_to` is where the channel finds the person again when an agent writes later; pages read events and need none.
+    """
 
     event_id: str
     conversation: ConversationKey
     text: str = field(repr=False)
     as_of: date | None = None
+    reply_to: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -68,24 +75,34 @@ class OpenTurn:
     timings: dict[str, float]
     started: float
     masked_text: str = field(default="", repr=False)
+    handoff_status: dict[str, Any] | None = None
 
 
 class ChatTurns:
     """Opens turns (raises `ServiceError`, `Declined`) and streams them (every failure becomes an `error` event)."""
 
     def __init__(
-        self, llm_service: LlmServiceClient, router: Router, queue: ConversationQueue, metrics: Metrics
+        self,
+        llm_service: LlmServiceClient,
+        router: Router,
+        queue: ConversationQueue,
+        metrics: Metrics,
+        handoffs: Handoffs | None = None,
     ) -> None:
+        """Without `handoffs` whoever asks for a person is told the telephone."""
         self._llm_service = llm_service
         self._router = router
         self._queue = queue
         self._metrics = metrics
+        self._handoffs = handoffs
 
     async def open(self, question: Question) -> OpenTurn:
         """Accept, route and dispatch one question. The same event id again is the same turn: it only streams again."""
         started = time.perf_counter()
         async with self._queue.turn_of(question.conversation.thread):
             accepted = await self._llm_service.create_turn(question.event_id, question.conversation, question.text)
+            if accepted.state == HANDED_OFF:
+                return _opened(question, accepted, started, TO_THE_PERSON, reply="")
             if accepted.state != "received":
                 return await self._reopen(question, accepted, started)
             decision = await self._router.decide(
@@ -97,7 +114,7 @@ class ChatTurns:
 
     async def stream(self, opened: OpenTurn, after: int | None = None) -> AsyncGenerator[ChatEvent]:
         """The turn's events after the id the reader has seen; None means from the beginning. Close what you get."""
-        answer = self._answer(opened, after or 0) if opened.reply is None else _reply_events(opened, after or 0)
+        answer = self._answer(opened, after or 0) if opened.reply is None else _told_events(opened, after or 0)
         with self._metrics.follow_stream(first_time=opened.state == "received") as followed:
             if after is None:
                 for event in _opening(opened):
@@ -123,9 +140,17 @@ class ChatTurns:
         said = [*decision.replies]
         if decision.verdict:
             said.insert(0, sentence("replies", await self._judge(accepted, decision.verdict), locale))
-        text = "\n\n".join(said) or sentence("replies", "handoff", locale)
+        status = None
+        if decision.handoff:
+            if self._handoffs is not None:
+                status = await self._handoffs.ask_in_turn(
+                    question.conversation, accepted.masked_text, question.reply_to
+                )
+            said.append(status_text(status, locale))
+        text = "\n\n".join(said) or status_text(None, locale)
         await self._llm_service.store_reply(accepted.turn_id, accepted.conversation_id, decision.route, text)
-        return _opened(question, accepted, started, decision, reply=text)
+        opened = _opened(question, accepted, started, decision, reply=text)
+        return replace(opened, handoff_status=status_body(status, locale)) if status is not None else opened
 
     async def _reopen(self, question: Question, accepted: AcceptedTurn, started: float) -> OpenTurn:
         kept = await self._llm_service.turn(accepted.turn_id, accepted.conversation_id)
@@ -196,23 +221,30 @@ def _opening(opened: OpenTurn) -> list[ChatEvent]:
     events = [ChatEvent(TURN_EVENT_ID, "turn", turn)]
     if opened.handoff:
         text = sentence("notices", "handoff", opened.locale)
-        events.append(ChatEvent(TURN_EVENT_ID, "notice", {"code": "handoff", "text": text}))
+        status = {"handoff": opened.handoff_status} if opened.handoff_status else {}
+        events.append(ChatEvent(TURN_EVENT_ID, "notice", {"code": "handoff", "text": text, **status}))
     if opened.follow_up:
         events.append(ChatEvent(TURN_EVENT_ID, "notice", {"code": "follow_up", "text": opened.follow_up}))
     return events
 
 
-async def _reply_events(opened: OpenTurn, after: int) -> AsyncGenerator[ChatEvent]:
+async def _told_events(opened: OpenTurn, after: int) -> AsyncGenerator[ChatEvent]:
+    """A reply of the rules; or, while a person has the conversation, that the words went to them."""
     total = _milliseconds_since(opened.started)
+    is_handed_off = opened.state == HANDED_OFF
     done = {
         "turn_id": opened.turn.turn_id,
-        "state": "replied",
+        "state": HANDED_OFF if is_handed_off else "replied",
         "refused": False,
-        "engine": REPLY_ENGINE,
+        "engine": None if is_handed_off else REPLY_ENGINE,
         "intent": opened.intent,
         "timings": {**opened.timings, "first_token": total, "total": total},
     }
-    for event in (ChatEvent(1, "token", {"text": opened.reply}), ChatEvent(2, "done", done)):
+    told = ChatEvent(1, "token", {"text": opened.reply})
+    if is_handed_off:
+        text = sentence("notices", "handed_to_person", opened.locale)
+        told = ChatEvent(1, "notice", {"code": "handed_to_person", "text": text})
+    for event in (told, ChatEvent(2, "done", done)):
         if event.id > after:
             yield event
 

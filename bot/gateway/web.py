@@ -128,7 +128,7 @@ async def open_session(request: Request, parts: Parts, body: SessionBody, bearer
 
     Whom the bank's site vouches for gets none: that would outlive the bank's own token.
     """
-    await parts.limits.session(GUEST_CHANNEL, _address(request))
+    await parts.limits.session(GUEST_CHANNEL, address_of(request))
     known = await _person(parts, bearer) if bearer else None
     if known is None and not parts.settings.anonymous_guests:
         raise Declined("identity_required", 403)
@@ -140,7 +140,7 @@ async def open_session(request: Request, parts: Parts, body: SessionBody, bearer
 async def _open_turn(request: Request, parts: Parts, person: KnownPerson, body: ChatBody) -> OpenTurn:
     """Everything that can end in an HTTP error happens here, before the stream has begun."""
     if not person.is_service:
-        await parts.limits.question(GUEST_CHANNEL, person.user, _address(request))
+        await parts.limits.question(GUEST_CHANNEL, person.user, address_of(request))
         if body.audience or body.groups or body.as_of or body.user:
             raise Declined("not_permitted", 403)
     check_question(body.text, parts.settings.maximum_question_characters)
@@ -179,7 +179,7 @@ async def give_feedback(request: Request, body: FeedbackBody, parts: Parts, pers
     """A verdict on one's own turn; the same `event_id` again changes nothing."""
     turn = parts.sessions.owned_turn(body.turn_id, person.user)
     if not person.is_service:
-        await parts.limits.remark(GUEST_CHANNEL, person.user, _address(request))
+        await parts.limits.remark(GUEST_CHANNEL, person.user, address_of(request))
     feedback_id = await parts.llm_service.give_feedback(
         turn.turn_id, turn.conversation_id, str(body.event_id), body.verdict, body.reason, body.correction or None
     )
@@ -195,17 +195,29 @@ async def route(parts: Parts, service: Service, body: RouteBody) -> dict[str, An
     return {"intent": found.intent.name, "confidence": found.intent.confidence, "by": found.by}
 
 
-def _question(person: Person, body: ChatBody) -> Question:
-    user = body.user or person.user
-    conversation = ConversationKey(
+def conversation_key(
+    person: Person,
+    conversation: UUID,
+    locale: Locale,
+    user: str | None = None,
+    audience: Audience | None = None,
+    groups: tuple[str, ...] = (),
+) -> ConversationKey:
+    """A person's conversation by the page's id of it; services may state for whom and with which rights they speak."""
+    user = user or person.user
+    return ConversationKey(
         channel=SERVICE_CHANNEL if person.is_service else GUEST_CHANNEL,
         # The user is part of the thread: a guessed conversation id opens nobody else's conversation.
-        thread=f"{user}:{body.conversation}",
+        thread=f"{user}:{conversation}",
         user=user,
-        audience=body.audience or person.audience,
-        locale=body.locale,
-        groups=body.groups,
+        audience=audience or person.audience,
+        locale=locale,
+        groups=groups,
     )
+
+
+def _question(person: Person, body: ChatBody) -> Question:
+    conversation = conversation_key(person, body.conversation, body.locale, body.user, body.audience, body.groups)
     return Question(str(body.message_id), conversation, body.text, body.as_of)
 
 
@@ -226,5 +238,6 @@ def counted_address(host: str) -> str:
     return str(address.ipv4_mapped or IPv6Network((int(address), IPV6_PREFIX_BITS), strict=False))
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
+    """The address that a request came from, as it is counted."""
     return counted_address(request.client.host) if request.client else "unknown"

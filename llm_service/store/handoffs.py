@@ -114,8 +114,7 @@ def reply(session: Session, agent: str, handoff_id: str, event_id: str, text: Ma
         return known
     message = _tell_message(session, found, "agent", event_id, text)
     found.due_at, found.first_reply_at = None, found.first_reply_at or message.at
-    if found.state != "answered":
-        _tell_state(session, found, "answered")
+    found.state = "answered"
     _audit(session, agent, "handoff.replied", found, position=message.position)
     return message
 
@@ -128,8 +127,9 @@ def write(session: Session, handoff_id: str, event_id: str, text: MaskedText, du
     _require_open(found)
     message = _tell_message(session, found, "person", event_id, text)
     found.due_at = found.due_at or due_at
-    if found.state == "answered":
-        _tell_state(session, found, "taken")
+    # Whose word it is shows in the messages; only that somebody has come or gone is told as a state.
+    found.state = "taken" if found.state == "answered" else found.state
+    session.flush()
     return message
 
 
