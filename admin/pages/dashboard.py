@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
@@ -54,7 +54,7 @@ async def profile(request: Request, person: Acting) -> HTMLResponse:
     return page(request, "profile.html", person)
 
 
-async def _waiting(parts: Parts, person: Person) -> dict[str, object]:
+async def _waiting(parts: Parts, person: Person) -> dict[str, Any]:
     """What waits, as far as the person may see it."""
     counts: dict[str, int] = {}
     runs = []

@@ -199,6 +199,16 @@ def read_turn(platform: Platform) -> Deed:
     return Deed("agent", f"/turns/{asked(platform).id}", ("conversation.read",))
 
 
+@deed("search_conversations")
+def search_conversations(platform: Platform) -> Deed:
+    return Deed("agent", "/conversations", ("conversation.searched",), {"text": asked(platform).question[:8]})
+
+
+@deed("conversation")
+def read_conversation(platform: Platform) -> Deed:
+    return Deed("agent", f"/conversations/{asked(platform).conversation_id}", ("conversation.read",))
+
+
 def stored(platform: Platform, state: str) -> int:
     """An edition of a document of its own."""
     name = secrets.token_hex(6)

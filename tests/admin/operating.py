@@ -14,7 +14,7 @@ from tests.admin.platform import Platform
 
 PAGES_OF_OPERATIONS = (
     ("platform", "admin", "/platform"),
-    # ("conversation", "agent", "/conversations/{conversation}"),
+    ("conversation", "agent", "/conversations/{conversation}"),
     ("turn", "agent", "/turns/{turn}"),
     # ("approvals", "approver", "/approvals"),
     # ("access", "auditor", "/access"),
