@@ -96,9 +96,16 @@ class InboxDoor:
 class InboxWorker:
     """The side in the bank: takes messages out, one worker each, and a left one again after a minute of silence."""
 
-    def __init__(self, url: str, private_keys: str, name: str, abandoned_milliseconds: int = ABANDONED_MILLISECONDS):
+    def __init__(
+        self,
+        url: str,
+        private_keys: str,
+        name: str,
+        abandoned_milliseconds: int = ABANDONED_MILLISECONDS,
+        wait_milliseconds: int = WAIT_MILLISECONDS,
+    ) -> None:
         """`private_keys`: the current one first, then those of a rotation. Raises `ValueError` for anything else."""
-        self._redis: Any = redis.from_url(url, socket_timeout=REDIS_TIMEOUT_SECONDS + WAIT_MILLISECONDS / 1000)
+        self._redis: Any = redis.from_url(url, socket_timeout=REDIS_TIMEOUT_SECONDS + wait_milliseconds / 1000)
         keys = [
             X25519PrivateKey.from_private_bytes(base64.urlsafe_b64decode(key.strip()))
             for key in private_keys.split(",")
@@ -107,6 +114,7 @@ class InboxWorker:
         self._keys = {_key_id(key.public_key()): key for key in keys}
         self._name = name
         self._abandoned_milliseconds = abandoned_milliseconds
+        self._wait_milliseconds = wait_milliseconds
 
     async def prepare(self) -> None:
         """Make the stream's group of workers if it is not there. Raises `RedisError`."""
@@ -117,14 +125,14 @@ class InboxWorker:
                 raise
 
     async def take(self) -> tuple[str, bytes, str, int] | None:
-        """The next entry, sealed: what another worker left first; None after a second without any."""
+        """The next entry, sealed: what another worker left first; None after a moment without any."""
         _, left, *_ = await self._redis.xautoclaim(
             STREAM, GROUP, self._name, min_idle_time=self._abandoned_milliseconds, count=1
         )
         if left:
             pending = await self._redis.xpending_range(STREAM, GROUP, left[0][0], left[0][0], 1)
             return _sealed(left[0], pending[0]["times_delivered"] - 1 if pending else 1)
-        found = await self._redis.xreadgroup(GROUP, self._name, {STREAM: ">"}, count=1, block=WAIT_MILLISECONDS)
+        found = await self._redis.xreadgroup(GROUP, self._name, {STREAM: ">"}, count=1, block=self._wait_milliseconds)
         return _sealed(found[0][1][0], 0) if found else None
 
     def open(self, taken: tuple[str, bytes, str, int]) -> Entry:

@@ -42,6 +42,7 @@ class TeamsWorker:
         gateway: GatewaySettings,
         teams: TeamsSettings,
         http: httpx.AsyncClient,
+        inbox: InboxWorker,
         people: People | None = None,
         pace_seconds: float = PIECE_SECONDS,
         message: MakeMessage = StreamedMessage,
@@ -53,7 +54,7 @@ class TeamsWorker:
         self._rasa = RasaClient(gateway.rasa_url, gateway.rasa_token.get_secret_value())
         self._limits = Limits(RedisRateLimit(redis_url), gateway, _pseudonym(gateway), metrics)
         self._kept = KeptMessages(redis_url, teams.teams_feedback_days)
-        self._inbox = InboxWorker(redis_url, teams.teams_inbox_private_keys.get_secret_value(), uuid4().hex)
+        self._inbox = inbox
         router = Router(self._rasa, FallbackRouter(), lambda reason: metrics.rasa_fallbacks.labels(reason).inc())
         queue = ConversationQueue(gateway.waiting_questions_per_conversation)
         turns = ChatTurns(self._llm_service, router, queue, metrics)
@@ -110,7 +111,9 @@ async def _serve(gateway: GatewaySettings, teams: TeamsSettings) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    worker = TeamsWorker(gateway, teams, http_client(teams))
+    keys = teams.teams_inbox_private_keys.get_secret_value()
+    inbox = InboxWorker(teams.teams_redis_url.get_secret_value(), keys, uuid4().hex)
+    worker = TeamsWorker(gateway, teams, http_client(teams), inbox)
     try:
         await worker.run(stop)
     finally:

@@ -27,7 +27,7 @@ STREAM_SECONDS: Final = 110.0
 WORKING_AFTER_SECONDS: Final = 0.7
 """An answer that comes sooner is one message at once."""
 SIGN_OF_LIFE_SECONDS: Final = 3.0
-"""Without a piece for so long the last one is sent again: that is how the Stop button is noticed."""
+"""Without a piece for so long the latest text is sent, new or not: that is how the Stop button is noticed."""
 _log = get_logger("gateway.teams.streamed_message")
 
 
@@ -57,6 +57,8 @@ class StreamedMessage:
         self._streams = known_id is None and place.conversation_type == "personal"
         self._sequence = 0
         self._shown: OutboundText | None = None
+        self._latest: OutboundText | None = None
+        self._made_at = clock()
         self._began_at = self._said_at = 0.0
         self._quiet_until = 0.0
         self._sending = asyncio.Lock()
@@ -68,13 +70,14 @@ class StreamedMessage:
         await self._sleep(WORKING_AFTER_SECONDS)
         while self._streams:
             if self._sequence == 0 or self._clock() - self._said_at >= SIGN_OF_LIFE_SECONDS:
-                await (self.show(self._shown) if self._shown else self._piece(self._working, "informative"))
+                await (self.show(self._latest) if self._latest else self._piece(self._working, "informative"))
             await self._sleep(SIGN_OF_LIFE_SECONDS / 2)
         await asyncio.Event().wait()
 
     async def show(self, whole: OutboundText) -> None:
         """All of the answer so far, if Teams takes a piece now; else the next one holds it. Raises `StreamStopped`."""
-        if self._continues(whole):
+        self._latest = whole
+        if self._clock() - self._made_at >= WORKING_AFTER_SECONDS and self._continues(whole):
             await self._piece(whole, "streaming")
 
     async def finish(self, activity: MessageActivityInput) -> str | None:

@@ -121,22 +121,44 @@ class FakeConnector:
     authorizations: set[str] = field(default_factory=set)
     refuse: list[Response] = field(default_factory=list)
     stopped: bool = False
+    private_chats: bool = True
     streams: dict[str, _Stream] = field(default_factory=dict)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     stopped_at: float | None = None
 
     def app(self) -> Starlette:
-        activities = "/v3/conversations/{conversation:path}/activities"
+        activities = "/{region}/v3/conversations/{conversation}/activities"
         return Starlette(
             routes=[
                 Route(activities, self.create, methods=["POST"]),
                 Route(activities + "/{activity}", self.update, methods=["PUT"]),
+                Route("/{region}/v3/conversations", self.open_private, methods=["POST"]),
                 Route("/{tenant}/oauth2/v2.0/token", self.token, methods=["POST"]),
             ]
         )
 
     async def token(self, _request: Request) -> Response:
         return JSONResponse({"token_type": "Bearer", "expires_in": 3600, "access_token": "a-bot-token"})
+
+    async def open_private(self, request: Request) -> Response:
+        if not self.private_chats:
+            return _forbidden("BotNotInConversationRoster", "The bot is not installed for the user.")
+        return JSONResponse({"id": f"a:private-of-{(await request.json())['members'][0]['id']}"}, 201)
+
+    async def until(self, is_so: Callable[["FakeConnector"], bool], seconds: float = 20.0) -> None:
+        """Wait until the calls so far are as wanted."""
+        async with asyncio.timeout(seconds):
+            while not is_so(self):
+                await self.arrived.wait()
+
+    @property
+    def texts(self) -> list[str]:
+        """What stands in Teams now, in order."""
+        return [message.get("text", "") for message in self.messages.values()]
+
+    @property
+    def pieces(self) -> list[Received]:
+        return [one for one in self.received if one.is_piece and one.status < 300]
 
     async def create(self, request: Request) -> Response:
         activity = await request.json()
