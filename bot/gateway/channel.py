@@ -166,13 +166,15 @@ class ChannelTurns:
 
     def failed(self, error: Declined | ServiceError, locale: Locale) -> AnswerFailed:
         """The piece that says why there is no answer."""
-        wait = getattr(error, "retry_after_seconds", None) or 0
+        wait = error.retry_after_seconds if isinstance(error, Declined) else None
         return AnswerFailed(error.code, self.failure_sentence(error.code, locale, wait))
 
-    def failure_sentence(self, code: str, locale: Locale, wait_seconds: int = 0) -> OutboundText:
-        """What a person reads for an error's code."""
+    def failure_sentence(self, code: str, locale: Locale, wait_seconds: int | None = None) -> OutboundText:
+        """What a person reads for an error's code, and when to come back where that is known."""
         try:
-            return self._gate.own("errors", code, locale, limit=self._maximum_question_characters, seconds=wait_seconds)
+            return self._gate.own(
+                "errors", code, locale, wait_seconds=wait_seconds, limit=self._maximum_question_characters
+            )
         except KeyError:
             return self._gate.own("errors", UNKNOWN_ERROR_CODE, locale)
 

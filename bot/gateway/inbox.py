@@ -12,12 +12,15 @@ import json
 import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from uuid import uuid4
 
 import redis.asyncio as redis
 from cryptography.fernet import Fernet, InvalidToken
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from llm_service.logs import get_logger
@@ -122,7 +125,14 @@ class RedisInbox:
     def __init__(
         self, url: str, channel: str, secret: str, capacity: int, lease_seconds: float = LEASE_SECONDS
     ) -> None:
-        self._redis = redis.from_url(url, socket_timeout=5.0, socket_connect_timeout=1.0)
+        # Two clients: what acknowledges waits a moment at most, what takes waits for an entry to come.
+        self._quick = redis.from_url(
+            url,
+            socket_timeout=PUT_TIMEOUT_SECONDS,
+            socket_connect_timeout=PUT_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._redis = redis.from_url(url, socket_timeout=5.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0))
         self._prefix = f"haechi:{{inbox-{channel}}}"
         self._stream = f"{self._prefix}:waiting"
         self._seal = Fernet(base64.urlsafe_b64encode(hashlib.sha256(f"haechi.inbox.{secret}".encode()).digest()))
@@ -137,16 +147,16 @@ class RedisInbox:
         body = json.dumps({"key": delivery.key, "kind": delivery.kind, "body": delivery.body}, ensure_ascii=False)
         sealed = self._seal.encrypt(body.encode())
         keys = (f"{self._prefix}:seen:{delivery.key}", self._stream)
-        said = await self._redis.eval(_PUT, 2, *keys, self._capacity, SEEN_SECONDS, sealed)  # type: ignore[misc]
+        said = await self._quick.eval(_PUT, 2, *keys, self._capacity, SEEN_SECONDS, sealed)  # type: ignore[misc]
         answer: Put = said.decode()
         return answer
 
     async def take(self) -> Taken | None:
+        """The next delivery; None if none came within POLL_SECONDS."""
         await self._make_group()
-        while True:
-            if (taken := await self._next()) is not None:
-                self._held.add(taken.name)
-                return taken
+        if (taken := await self._next()) is not None:
+            self._held.add(taken.name)
+        return taken
 
     async def finish(self, taken: Taken) -> None:
         self._held.discard(taken.name)
@@ -165,13 +175,14 @@ class RedisInbox:
         return self._lease_seconds
 
     async def remember(self, key: str, value: str) -> None:
-        await self._redis.set(f"{self._prefix}:note:{key}", value, ex=SEEN_SECONDS)
+        await self._quick.set(f"{self._prefix}:note:{key}", value, ex=SEEN_SECONDS)
 
     async def remembered(self, key: str) -> str | None:
-        found = await self._redis.get(f"{self._prefix}:note:{key}")
+        found = await self._quick.get(f"{self._prefix}:note:{key}")
         return found.decode() if found is not None else None
 
     async def close(self) -> None:
+        await self._quick.aclose()
         await self._redis.aclose()
 
     async def _next(self) -> Taken | None:
@@ -232,16 +243,16 @@ class ChannelInbox:
         self._own = own
         self._shared = shared
         self._working: set[asyncio.Task[None]] = set()
-        self._takers: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._own_taker: asyncio.Task[None] | None = None
+        self._shared_takers: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
 
     async def put(self, delivery: Delivery) -> Put:
         """Queue a delivery; waits for Redis a quarter of a second at most."""
         if self._shared is not None:
             try:
-                async with asyncio.timeout(PUT_TIMEOUT_SECONDS):
-                    return await self._shared.put(delivery)
-            except (RedisError, TimeoutError) as error:
+                return await self._shared.put(delivery)
+            except RedisError as error:
                 _log.warning("inbox_redis_unavailable", kind=type(error).__name__)
         return await self._own.put(delivery)
 
@@ -266,26 +277,26 @@ class ChannelInbox:
 
     def start(self, handle: Callable[[Taken], Awaitable[None]], workers: int) -> None:
         """Let up to `workers` deliveries of each queue be handled at a time. `handle` tells people of failures."""
-        self._takers.append(asyncio.create_task(self._empty(self._own, handle, workers)))
+        self._own_taker = asyncio.create_task(self._empty(self._own, handle, workers))
         if self._shared is not None:
-            self._takers.append(asyncio.create_task(self._empty(self._shared, handle, workers)))
-            self._takers.append(asyncio.create_task(self._keep(self._shared)))
+            self._shared_takers = [
+                asyncio.create_task(self._empty(self._shared, handle, workers)),
+                asyncio.create_task(self._keep(self._shared)),
+            ]
 
     async def stop(self, grace_seconds: float) -> None:
         """Take no more, finish what is begun within the grace, leave the rest to other replicas."""
-        self._stopping = True
-        for taker in self._takers:
-            # redis-py may swallow this while it waits for an entry; then the wait ends by itself, within POLL_SECONDS.
-            taker.cancel()
-        if self._takers:
-            await asyncio.wait(self._takers)
+        self._stopping.set()
+        if self._own_taker is not None:
+            self._own_taker.cancel()
         if self._working:
             await asyncio.wait(self._working, timeout=grace_seconds)
-        left = list(self._working)
+        left = [task for task in (*self._working, self._own_taker) if task is not None]
         for task in left:
             task.cancel()
-        if left:
-            await asyncio.wait(left)
+        # Never cancelled: redis-py may lose a cancelled reply. They see that we stop within POLL_SECONDS.
+        if waited := [*left, *self._shared_takers]:
+            await asyncio.wait(waited)
         if self._shared is not None:
             await self._shared.close()
 
@@ -293,7 +304,7 @@ class ChannelInbox:
         self, inbox: InProcessInbox | RedisInbox, handle: Callable[[Taken], Awaitable[None]], workers: int
     ) -> None:
         free = asyncio.Semaphore(workers)
-        while not self._stopping:
+        while not self._stopping.is_set():
             await free.acquire()
             try:
                 taken = await inbox.take()
@@ -301,7 +312,8 @@ class ChannelInbox:
                 _log.warning("inbox_redis_unavailable", kind=type(error).__name__)
                 await asyncio.sleep(POLL_SECONDS)
                 taken = None
-            if taken is None:
+            if taken is None or self._stopping.is_set():
+                # What was taken while we stop is another replica's after its lease.
                 free.release()
                 continue
             task = asyncio.create_task(self._work(inbox, taken, handle))
@@ -326,8 +338,10 @@ class ChannelInbox:
             _log.warning("delivery_not_finished", kind=type(unfinished).__name__)
 
     async def _keep(self, shared: RedisInbox) -> None:
-        while True:
-            await asyncio.sleep(shared.lease_seconds / 4)
+        while not self._stopping.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(shared.lease_seconds / 4):
+                    await self._stopping.wait()
             try:
                 await shared.keep()
             except RedisError as error:

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from bot.gateway.markup import MAXIMUM_LABEL_CHARACTERS, WORD_JOINER, Markup, clipped
 from bot.gateway.restore import ends_inside_a_placeholder
 from bot.gateway.texts import LOCALES, sentence
+from bot.gateway.times import spoken_wait
 from llm_service.client import LlmServiceClient, Locale, ServiceError
 from llm_service.logs import get_logger
 
@@ -66,6 +67,10 @@ class OutboundText:
     def clipped(self, maximum: int) -> "OutboundText":
         """At most `maximum` characters of it."""
         return OutboundText(_SEAL, clipped(self._text, maximum))
+
+    def behind(self, count: int) -> "OutboundText":
+        """What stands behind the first `count` characters."""
+        return OutboundText(_SEAL, self._text[count:])
 
     def pages(self, maximum: int) -> Iterator["OutboundText"]:
         """The whole text in parts of at most `maximum` characters, cut at lines, else at words, else anywhere."""
@@ -123,9 +128,15 @@ class OutboundGate:
         await self.require_clean(rendered, author)
         return OutboundText(_SEAL, rendered)
 
-    def own(self, section: str, code: str, locale: Locale, **figures: int) -> OutboundText:
-        """A sentence of the gateway's table; `{web}` in it is the address of the web chat. Raises `KeyError`."""
-        return OutboundText(_SEAL, sentence(section, code, locale).format(web=self._web_chat_url, **figures))
+    def own(
+        self, section: str, code: str, locale: Locale, wait_seconds: int | None = None, **figures: int
+    ) -> OutboundText:
+        """A sentence of the gateway's table. Raises `KeyError` where it names something that is not given.
+
+        `{web}` in it is the address of the web chat, `{when}` the end of a wait.
+        """
+        when = {} if wait_seconds is None else {"when": spoken_wait(wait_seconds, locale)}
+        return OutboundText(_SEAL, sentence(section, code, locale).format(web=self._web_chat_url, **when, **figures))
 
     def handle(self, handle: str) -> OutboundText:
         """A signed name of a turn, for buttons and hidden fields: ids and a signature, made by `Sessions`."""

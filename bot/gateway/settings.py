@@ -140,10 +140,10 @@ class GatewaySettings(BaseSettings):
 
 def load_settings() -> GatewaySettings:
     """Settings of this process: variables first, then one file per secret in the secrets directory."""
-    return GatewaySettings(_secrets_dir=_secrets_directory())
+    return GatewaySettings(_secrets_dir=secrets_directory())
 
 
-def _secrets_directory() -> Path | None:
+def secrets_directory() -> Path | None:
     named = os.environ.get("HAECHI_SECRETS_DIRECTORY")
     directory = Path(named) if named else Path(os.environ.get("HAECHI_HOME", ".haechi")) / "secrets"
     return directory if directory.is_dir() else None
