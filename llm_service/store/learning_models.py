@@ -72,6 +72,8 @@ class ReviewItem(Base):
         UniqueConstraint("content_key", name="uq_review_items_content"),
         Index("ix_review_items_state_created_at", "state", "created_at", "id"),
         Index("ix_review_items_state_kind", "state", "kind", "created_at", "id"),
+        Index("ix_review_items_proposed_by", "proposed_by", "state"),
+        Index("ix_review_items_first_approver", "first_approver", "state"),
         # Hardly anything is held at a time, and who holds is asked at every step of a reviewer.
         Index(
             "ix_review_items_leased_by",

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, insert, literal, or_, select
+from sqlalchemy import ColumnElement, Select, Text, cast, func, insert, literal, or_, select, tuple_, union_all
 from sqlalchemy.orm import Session
 
 from llm_service.errors import Conflict, InvalidInput, NotFound, NotPermitted
 from llm_service.masked import MaskedText
 from llm_service.store import audit
 from llm_service.store.conversations import IDENTIFIER, sources_of
-from llm_service.store.learning_models import ReviewItem, ReviewMention, ReviewRevision
-from llm_service.store.models import AuditEvent, Feedback, Mention, Turn, now
+from llm_service.store.learning_models import REVIEW_STATES, ReviewItem, ReviewMention, ReviewRevision
+from llm_service.store.models import AuditEvent, Feedback, Mention, Turn, UtcDateTime, now
 from llm_service.store.passages import StoredPassage
 
 LEASE: Final = timedelta(minutes=15)
@@ -142,7 +142,9 @@ def item(session: Session, item_id: str) -> ReviewItem:
 
 def queue(session: Session, wanted: QueueFilter, limit: int, after: str | None = None) -> list[ReviewItem]:
     """Items, the oldest first; `after` is the last item of the page before."""
-    return list(session.scalars(_in_order(session, wanted, after).limit(limit)))
+    first = _first_places(_behind(session, wanted, after), wanted, limit).subquery()
+    statement = select(ReviewItem).join(first, first.c.id == ReviewItem.id)
+    return list(session.scalars(statement.order_by(ReviewItem.created_at, ReviewItem.id)))
 
 
 def counts(session: Session) -> dict[str, int]:
@@ -155,9 +157,13 @@ def progress(session: Session, person: str, since: datetime) -> Progress:
     """What a person has decided since a time, and what waits for them; another's lease does not count."""
     decided = select(func.count()).select_from(AuditEvent)
     decided = decided.where(AuditEvent.actor == person, AuditEvent.at >= since, AuditEvent.action.in_(DECISIONS))
-    waiting = select(func.count()).select_from(ReviewItem)
-    waiting = waiting.where(ReviewItem.state.in_(OPEN_STATES), *_not_by(person))
-    return Progress(session.scalar(decided) or 0, session.scalar(waiting) or 0)
+    still_open = sum(counts(session).get(state, 0) for state in OPEN_STATES)
+    # One's own are few and found by their indices; to look at everybody else's would be to look at all that waits.
+    own = select(func.count()).select_from(ReviewItem)
+    proposed = own.where(ReviewItem.proposed_by == person, ReviewItem.state.in_(OPEN_STATES))
+    approved = own.where(ReviewItem.first_approver == person, ReviewItem.state == "first_approved")
+    held_back = (session.scalar(proposed) or 0) + (session.scalar(approved) or 0)
+    return Progress(session.scalar(decided) or 0, still_open - held_back)
 
 
 def history(session: Session, item_id: str) -> list[AuditEvent]:
@@ -184,15 +190,22 @@ def lease_next(session: Session, person: str, wanted: QueueFilter, after: str | 
     """
     release(session, person)
     at = now()
-    statement = _in_order(session, wanted, after).where(
-        *_not_by(person),
-        or_(ReviewItem.leased_until.is_(None), ReviewItem.leased_until <= at),
-    )
-    found = session.scalar(statement.limit(1).with_for_update(skip_locked=True))
-    if found is not None:
-        found.leased_by, found.leased_until = person, at + LEASE
-        session.flush()
-    return found
+    free = (*_not_by(person), or_(ReviewItem.leased_until.is_(None), ReviewItem.leased_until <= at))
+    behind = _behind(session, wanted, after)
+    # Whoever is locked right now is being taken or decided by somebody: the next one is tried.
+    passed: list[str] = []
+    while True:
+        not_passed = ReviewItem.id.not_in(passed)
+        item_id = session.scalar(select(_first_places((*behind, *free, not_passed), wanted, 1).subquery().c.id))
+        if item_id is None:
+            return None
+        statement = select(ReviewItem).where(ReviewItem.id == item_id, ReviewItem.state.in_(wanted.states), *free)
+        found = session.scalar(statement.with_for_update(skip_locked=True).execution_options(populate_existing=True))
+        if found is not None:
+            found.leased_by, found.leased_until = person, at + LEASE
+            session.flush()
+            return found
+        passed.append(item_id)
 
 
 def release(session: Session, person: str) -> None:
@@ -273,22 +286,38 @@ def approvals_since(session: Session, since: datetime | None) -> int:
     return session.scalar(statement) or 0
 
 
-def _filtered(wanted: QueueFilter) -> Select[ReviewItem]:
-    statement = select(ReviewItem).where(ReviewItem.state.in_(wanted.states))
+def _first_places(conditions: Sequence[ColumnElement[bool]], wanted: QueueFilter, limit: int) -> Select[str, datetime]:
+    """The ids of the oldest items, with their times. Each state (and kind) is read in the order of its own index:
+
+    to ask for several at once would have the database sort everything that waits.
+    """
+    places: list[tuple[ColumnElement[bool], ...]] = [
+        (ReviewItem.state == state,) for state in wanted.states or REVIEW_STATES
+    ]
     if wanted.kinds:
-        statement = statement.where(ReviewItem.kind.in_(wanted.kinds))
-    if wanted.not_by is not None:
-        statement = statement.where(*_not_by(wanted.not_by))
+        places = [(*place, ReviewItem.kind == kind) for place in places for kind in wanted.kinds]
+    order = (ReviewItem.created_at, ReviewItem.id)
+    heads = [
+        select(ReviewItem.id, ReviewItem.created_at).where(*place, *conditions).order_by(*order).limit(limit).subquery()
+        for place in places
+    ]
+    merged = union_all(*(select(head.c.id, head.c.created_at) for head in heads)).subquery()
+    return select(merged.c.id, merged.c.created_at).order_by(merged.c.created_at, merged.c.id).limit(limit)
+
+
+def _filtered(wanted: QueueFilter) -> list[ColumnElement[bool]]:
+    """What is asked beyond states and kinds."""
+    conditions = [*_not_by(wanted.not_by)] if wanted.not_by is not None else []
     equal = ((ReviewItem.audience, wanted.audience), (ReviewItem.rubric, wanted.rubric))
-    statement = statement.where(*(column == value for column, value in equal if value is not None))
+    conditions += [column == value for column, value in equal if value is not None]
     if wanted.tag is not None:
         # Tags are codes, kept as a JSON array of strings: a quoted code is found in its text on every database.
-        statement = statement.where(cast(ReviewItem.tags, Text).contains(f'"{wanted.tag}"', autoescape=True))
+        conditions.append(cast(ReviewItem.tags, Text).contains(f'"{wanted.tag}"', autoescape=True))
     if wanted.since is not None:
-        statement = statement.where(ReviewItem.created_at >= wanted.since)
+        conditions.append(ReviewItem.created_at >= wanted.since)
     if wanted.until is not None:
-        statement = statement.where(ReviewItem.created_at < wanted.until)
-    return statement
+        conditions.append(ReviewItem.created_at < wanted.until)
+    return conditions
 
 
 def _not_by(person: str) -> tuple[ColumnElement[bool], ...]:
@@ -296,13 +325,13 @@ def _not_by(person: str) -> tuple[ColumnElement[bool], ...]:
     return ReviewItem.proposed_by != person, first
 
 
-def _in_order(session: Session, wanted: QueueFilter, after: str | None) -> Select[ReviewItem]:
-    statement = _filtered(wanted).order_by(ReviewItem.created_at, ReviewItem.id)
+def _behind(session: Session, wanted: QueueFilter, after: str | None) -> list[ColumnElement[bool]]:
+    """What is asked, behind an item where one is named. Raises `NotFound` (review_item_not_found)."""
     if after is None:
-        return statement
+        return _filtered(wanted)
     last = item(session, after)
-    later = (ReviewItem.created_at == last.created_at) & (ReviewItem.id > last.id)
-    return statement.where(or_(ReviewItem.created_at > last.created_at, later))
+    place = tuple_(literal(last.created_at, UtcDateTime()), literal(last.id))
+    return [*_filtered(wanted), tuple_(ReviewItem.created_at, ReviewItem.id) > place]
 
 
 def _to_decide(session: Session, person: str, item_id: str, version: int) -> ReviewItem:
