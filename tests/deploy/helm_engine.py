@@ -1,4 +1,4 @@
-"""Helm's own engine behind one door: reads one JSON order a line, answers one JSON line. Runs in the environment .venv-helm.
+"""Helm's own engine behind one door: reads one JSON order a line, answers one JSON line; in an environment of its own.
 
 The only file that knows the package `helm-sdkpy`, so that another engine can take its place. Orders: lint, install,
 upgrade, test, history, package, uninstall; each with the arguments of that action.

@@ -1,4 +1,4 @@
-"""What a Kubernetes API server, PodSecurity "restricted" and a careful platform team ask of rendered objects; a rule each.
+"""What an API server, PodSecurity "restricted" and a careful platform team ask of rendered objects; a rule each.
 
 A rule takes all objects of a render, hooks and tests included, and says in a sentence what is wrong with which. It
 knows nothing of the chart's values. Sources: Kubernetes' API reference, its Pod Security Standards ("restricted").
@@ -43,6 +43,7 @@ ALLOWED_VOLUMES: Final = {
     "secret",
 }
 """Volumes that PodSecurity "restricted" allows."""
+SECRET_NAMES: Final = re.compile(r"(PASSWORD|SECRET|TOKEN|_KEY|_KEYS)$")
 CRON: Final = re.compile(r"^(\S+\s+){4}\S+$")
 
 
@@ -64,10 +65,9 @@ def pod_of(item: Object) -> Object:
     if item["kind"] == "Pod":
         return item
     if item["kind"] == "CronJob":
-        template: Object = item["spec"]["jobTemplate"]["spec"]["template"]
-        return template
-    template = item["spec"]["template"]
-    return template
+        item = item["spec"]["jobTemplate"]
+    pod: Object = item["spec"]["template"]
+    return pod
 
 
 def pods(objects: list[Object]) -> Iterator[tuple[str, Object, Object]]:
@@ -250,7 +250,9 @@ def services_lead_to_pods_and_ports(objects: list[Object]) -> Iterator[str]:
     templates = [(metadata, spec) for _, metadata, spec in pods(objects)]
     for item in of_kind(objects, "Service"):
         hit = [spec for metadata, spec in templates if selects(item["spec"]["selector"], metadata.get("labels", {}))]
-        names = {port["name"] for spec in hit for container in spec["containers"] for port in container.get("ports", [])}
+        names = {
+            port["name"] for spec in hit for container in spec["containers"] for port in container.get("ports", [])
+        }
         for port in item["spec"]["ports"]:
             if port["targetPort"] not in names:
                 yield f"{name_of(item)} leads to the port {port['targetPort']!r}, which no pod has"
@@ -391,7 +393,8 @@ def no_pod_holds_a_token_of_the_cluster(objects: list[Object]) -> Iterator[str]:
 def workloads_have_accounts_of_their_own(objects: list[Object]) -> Iterator[str]:
     known = {item["metadata"]["name"] for item in of_kind(objects, "ServiceAccount")}
     named = Counter(
-        pod_of(item)["spec"].get("serviceAccountName", "") for item in of_kind(objects, "Deployment", "StatefulSet", "Job")
+        pod_of(item)["spec"].get("serviceAccountName", "")
+        for item in of_kind(objects, "Deployment", "StatefulSet", "Job")
     )
     for account, times in named.items():
         if account not in known or times > 1:
@@ -411,9 +414,8 @@ def no_object_holds_a_secret(objects: list[Object]) -> Iterator[str]:
             yield f"{name_of(item)} holds a value"
     for name, container, _ in containers(objects):
         for variable in container.get("env", []):
-            if re.search(r"PASSWORD|SECRET|TOKEN|_KEY$", variable["name"]) and variable.get("value"):
-                if not variable["name"].endswith(("_FILE", "_DIRECTORY")):
-                    yield f"{name} has {variable['name']} in plain sight"
+            if SECRET_NAMES.search(variable["name"]) and variable.get("value"):
+                yield f"{name} has {variable['name']} in plain sight"
 
 
 @rule

@@ -93,9 +93,12 @@ def run_stub_cluster() -> Iterator[StubCluster]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # An answer leaves in one piece: in two, each would wait for the other side's delayed acknowledgement.
+    wbufsize = -1
+    disable_nagle_algorithm = True
     cluster: ClassVar[StubCluster]
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 the base class's name
+    def log_message(self, format: str, *arguments: object) -> None:
         """Nothing is printed."""
 
     def do_GET(self) -> None:

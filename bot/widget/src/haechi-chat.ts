@@ -91,8 +91,12 @@ export class HaechiChat extends LitElement {
   override connectedCallback(): void {
     super.connectedCallback();
     this.#connection.watch();
+    if (!this.#conversation.turns.length) this.#restore();
+  }
+
+  #restore(): void {
     const kept = saved(this.#owner());
-    if (!kept || this.#conversation.turns.length) return;
+    if (!kept) return;
     this.#conversation.restore(kept);
     this.open = this.mode === "launcher" && kept.open;
     // Staff may have written meanwhile.
@@ -116,7 +120,7 @@ export class HaechiChat extends LitElement {
   protected override updated(changed: PropertyValues<this>): void {
     if (changed.has("open") && this.mode === "launcher") this.#showWindow(changed.get("open") === true);
     if (this.#follow && this.#conversation.running) this.#bringIntoSight(this.#conversation.running);
-    save(this.#owner(), { ...this.#conversation.saved(), open: this.open });
+    if (this.#conversation.turns.length) save(this.#owner(), { ...this.#conversation.saved(), open: this.open });
   }
 
   protected override render(): TemplateResult {
@@ -171,7 +175,7 @@ export class HaechiChat extends LitElement {
     const send = html`<button type="submit" id="send" class="primary" part="send">${t("send")}</button>`;
     return html`<div class="composer" part="composer">
       ${drawConnection(this.#connection, t)}
-      ${this.#handoffShown ? drawHandoff(this.#handoff, t, this.#locale, this.#handoffActions) : nothing}
+      ${this.#handoffShown ? drawHandoff(this.#handoff, t, this.#handoffActions) : nothing}
       ${this.#warned ? drawWarning(this.#warned, t, { edit: () => this.#editWarned(), sendMasked: () => this.#sendMasked() }) : nothing}
       <p class="visually-hidden" id="status" role="status">${this.#status}</p>
       <form id="composer" @submit=${this.#submitted}>
@@ -413,6 +417,7 @@ export class HaechiChat extends LitElement {
   #begin(): void {
     this.#handoff.drop();
     this.#conversation.clear();
+    this.#restore();
   }
 
   #say(sentence: string): void {

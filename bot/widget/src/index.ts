@@ -5,3 +5,4 @@ import { HaechiChat } from "./haechi-chat.js";
 if (!customElements.get("haechi-chat")) customElements.define("haechi-chat", HaechiChat);
 
 export { HaechiChat };
+export { personalData } from "./personal-data.js";

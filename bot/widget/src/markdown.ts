@@ -60,12 +60,14 @@ function readQuote(lines: string[], from: number, depth: number, blocks: Block[]
 function readList(lines: string[], from: number, depth: number, blocks: Block[]): number {
   const first = ITEM.exec(lines[from] ?? "");
   const ordered = first?.[3] !== undefined;
+  const inside = (first?.[1]?.length ?? 0) + 2;
   const items: string[][] = [];
   let at = from;
   for (; at < lines.length; at += 1) {
     const line = lines[at] ?? "";
     const item = ITEM.exec(line);
-    if (item && (item[3] !== undefined) === ordered) items.push([line.slice(item[0].length)]);
+    const deeper = (item?.[1]?.length ?? 0) >= inside;
+    if (item && !deeper && (item[3] !== undefined) === ordered) items.push([line.slice(item[0].length)]);
     else if (/^\s{2,}\S/.test(line)) items.at(-1)?.push(line.replace(/^\s{2,4}/, ""));
     else break;
   }

@@ -27,7 +27,7 @@ export function save(owner: string, saved: Saved): void {
 export function saved(owner: string): Saved | null {
   try {
     const kept = JSON.parse(sessionStorage.getItem(KEY) ?? "null") as (Saved & { owner: string; until: number }) | null;
-    if (kept && kept.owner === owner && kept.until > Date.now()) return kept;
+    if (kept && kept.until > Date.now()) return kept.owner === owner ? kept : null;
   } catch {
     // Written by an older edition, or not to be had: as good as none.
   }

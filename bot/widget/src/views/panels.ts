@@ -4,7 +4,7 @@ import { html, nothing, type TemplateResult } from "lit";
 import type { Connection } from "../connection.js";
 import type { Handoff } from "../handoff.js";
 import { masked, nameOf, personalData } from "../personal-data.js";
-import type { Locale, Texts } from "../texts.js";
+import type { Texts } from "../texts.js";
 
 const SCORES = [1, 2, 3, 4, 5];
 
@@ -33,7 +33,8 @@ export function drawWarning(typed: string, t: Texts, actions: WarningActions): T
   return html`<div class="warning" part="warning" role="alertdialog" aria-labelledby="warning-title" aria-describedby="warning-text" @keydown=${escape}>
     <p class="strong" id="warning-title">${t("warning_title")}</p>
     <div id="warning-text">
-      <p>${t("warning_kinds", { kinds })} ${t("warning_hint")}</p>
+      <p>${t("warning_kinds", { kinds })}</p>
+      <p>${t("warning_hint")}</p>
       <blockquote>${masked(typed, t)}</blockquote>
     </div>
     <div class="actions">
@@ -50,7 +51,7 @@ export interface HandoffActions {
   back(): void;
 }
 
-export function drawHandoff(handoff: Handoff, t: Texts, locale: Locale, actions: HandoffActions): TemplateResult {
+export function drawHandoff(handoff: Handoff, t: Texts, actions: HandoffActions): TemplateResult {
   const escape = (event: KeyboardEvent): void => {
     if (event.key !== "Escape") return;
     event.stopPropagation();
@@ -58,7 +59,7 @@ export function drawHandoff(handoff: Handoff, t: Texts, locale: Locale, actions:
   };
   return html`<section class="handoff-panel" part="handoff" aria-label=${t("handoff_title")} tabindex="-1" @keydown=${escape}>
     <p class="strong">${t("handoff_title")}</p>
-    <div aria-live="polite">${drawState(handoff, t, locale)}</div>
+    <div aria-live="polite">${drawState(handoff, t)}</div>
     <div class="actions">
       ${drawCall(handoff, t, actions)}
       <button type="button" class="secondary" @click=${() => actions.back()}>${t("handoff_back")}</button>
@@ -66,17 +67,17 @@ export function drawHandoff(handoff: Handoff, t: Texts, locale: Locale, actions:
   </section>`;
 }
 
-function drawState(handoff: Handoff, t: Texts, locale: Locale): TemplateResult {
+function drawState(handoff: Handoff, t: Texts): TemplateResult {
   const { status } = handoff;
   if (handoff.unavailable) return html`<p class="error">${t("handoff_unavailable")}</p>`;
   if (!status) return html`<p>${t("handoff_loading")}</p>`;
   const { office } = status;
-  const hours = office.enabled ? t(office.open ? "handoff_open" : "handoff_closed") : t("handoff_disabled");
-  return html`<p class="office" data-open=${office.enabled && office.open}>${hours}</p>
-    ${office.opens_at ? html`<p>${t("handoff_opens", { time: timeOf(office.opens_at, locale) })}</p>` : nothing}
-    ${status.text ? html`<p>${status.text}</p>` : nothing}
+  const open = office.enabled && office.open;
+  // The gateway's sentence says how things stand; where nothing stands yet, the hours do.
+  const sentence = open && !handoff.underWay ? t("handoff_open") : status.text || t("handoff_closed");
+  return html`<p class="office" data-open=${open}>${sentence}</p>
     ${status.state === "waiting" && status.ahead ? html`<p>${t("handoff_ahead", { count: status.ahead })}</p>` : nothing}
-    ${office.enabled && office.open && !handoff.underWay ? html`<p class="hint">${t("handoff_privacy")}</p>` : nothing}`;
+    ${open && !handoff.underWay ? html`<p class="hint">${t("handoff_privacy")}</p>` : nothing}`;
 }
 
 function drawCall(handoff: Handoff, t: Texts, actions: HandoffActions): TemplateResult | typeof nothing {
@@ -98,9 +99,4 @@ export function drawRating(handoff: Handoff, t: Texts, rate: (score: number) => 
       (score) => html`<button type="button" class="secondary" aria-label=${t("handoff_score", { score })} @click=${() => rate(score)}>${score}</button>`,
     )}</div>
   </div>`;
-}
-
-function timeOf(moment: string, locale: Locale): string {
-  const form: Intl.DateTimeFormatOptions = { weekday: "long", month: "long", day: "numeric", hour: "numeric", minute: "2-digit" };
-  return new Intl.DateTimeFormat(locale === "ko" ? "ko-KR" : "en-GB", { ...form, timeZone: "Asia/Seoul" }).format(new Date(moment));
 }
