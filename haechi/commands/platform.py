@@ -13,8 +13,10 @@ from rich.table import Column, Table
 from admin.settings import ConsoleSettings
 from bot.actions import app as actions
 from bot.gateway.settings import GatewaySettings
+from bot.gateway.teams.settings import TeamsSettings
 from bot.rasa import settings as rasa_settings
-from haechi.commands import answers, directory
+from bot.teams_door.settings import TeamsDoorSettings
+from haechi.commands import answers, directory, teams
 from haechi.commands.demo_loop import demo_loop
 from haechi.connection import is_listening, platform
 from haechi.doctor import Finding, examine
@@ -35,6 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command("demo-loop")(demo_loop)
     answers.register(app)
     directory.register(app)
+    teams.register(app)
 
 
 def up(
@@ -84,6 +87,8 @@ def settings() -> None:
 SETTINGS_CLASSES: dict[str, type[BaseSettings]] = {
     "The machine and the `haechi` command": PlatformSettings,
     "Gateway": GatewaySettings,
+    "Teams door (DMZ)": TeamsDoorSettings,
+    "Teams worker": TeamsSettings,
     "Console": ConsoleSettings,
     "llm_service": Settings,
 }
