@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, V
 from bot.gateway.app import create_app
 from bot.gateway.settings import GatewaySettings
 from tests.bot.gateway.stand_ins import RASA_TOKEN, SERVICE_TOKEN, LlmServiceStandIn, RasaStandIn, served
+from tests.e2e.scripted import Platform, platform
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -26,6 +27,11 @@ CHROMIUM_ARGUMENTS = [
 ]
 DESKTOP = ViewportSize(width=1280, height=860)
 TOKEN_PACE_SECONDS = 0.03
+VIOLATIONS_SCRIPT = """
+  window.violations = [];
+  document.addEventListener("securitypolicyviolation", (event) =>
+    window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
+"""
 
 
 def chromium_path() -> str | None:
@@ -63,8 +69,9 @@ def platform_url(llm_service: LlmServiceStandIn, stands_in: bool) -> Iterator[st
             yield url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    """One chromium for every test here; each test has a context of its own."""
     executable = chromium_path()
     if executable is None:
         pytest.skip("NO BROWSER TEST RUNS: chromium is missing; apt-get install chromium fonts-noto-cjk")
@@ -72,6 +79,38 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def scripted() -> Iterator[Platform]:
+    """A gateway that answers as a test writes it, and a bank's site that carries the chat."""
+    with platform() as running:
+        yield running
+
+
+@pytest.fixture
+def site(browser: Browser, scripted: Platform) -> Iterator[Page]:
+    """The bank's page, its chat pointed at the gateway of another origin and open. No complaint passes unseen."""
+    context = browser.new_context(viewport=DESKTOP, locale="ko-KR", reduced_motion="reduce", color_scheme="light")
+    context.set_default_timeout(15_000)
+    context.add_init_script(VIOLATIONS_SCRIPT)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if _is_complaint(message) else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    open_chat(page, scripted)
+    yield page
+    complaints += page.evaluate("window.violations")
+    context.close()
+    assert complaints == []
+
+
+def open_chat(page: Page, scripted: Platform) -> None:
+    """Loads the bank's page and opens the chat there."""
+    page.goto(scripted.site)
+    page.wait_for_selector("html[data-ready]")
+    page.locator(".launcher").click()
+    page.locator("#question").wait_for()
 
 
 @pytest.fixture

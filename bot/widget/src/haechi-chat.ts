@@ -10,6 +10,7 @@ import { save, saved } from "./saved.js";
 import styles from "./styles.css?inline";
 import { type Locale, localeOf, type TextKey, type Texts, textsOf } from "./texts.js";
 import type { Turn } from "./turn.js";
+import { onEscape } from "./views/escape.js";
 import { icon } from "./views/icons.js";
 import { drawConnection, drawHandoff, drawRating, drawWarning } from "./views/panels.js";
 import { drawTurn, type TurnActions } from "./views/turn.js";
@@ -386,12 +387,7 @@ export class HaechiChat extends LitElement {
     }
   }
 
-  readonly #closeOnEscape = (event: KeyboardEvent): void => {
-    if (event.key !== "Escape" || event.isComposing) return;
-    event.preventDefault();
-    event.stopPropagation();
-    this.toggle(false);
-  };
+  readonly #closeOnEscape = onEscape(() => this.toggle(false));
 
   readonly #cancelled = (event: Event): void => {
     event.preventDefault();

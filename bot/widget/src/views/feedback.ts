@@ -1,6 +1,7 @@
 // Thumbs under an answer: up is sent at once, down asks for an optional reason and correction first.
 
 import { html, nothing, type TemplateResult } from "lit";
+import { onEscape } from "./escape.js";
 import { icon } from "./icons.js";
 import type { Texts } from "../texts.js";
 import type { Turn } from "../turn.js";
@@ -40,12 +41,7 @@ function drawForm(turn: Turn, t: Texts, actions: FeedbackActions): TemplateResul
     const correction = String(given.get("correction") ?? "").trim();
     actions.judge(turn, "down", given.get("reason") as string | null, correction || null);
   };
-  const escape = (event: KeyboardEvent): void => {
-    if (event.key !== "Escape") return;
-    event.stopPropagation();
-    actions.closeForm(turn);
-  };
-  return html`<form class="feedback-form" @submit=${send} @keydown=${escape}>
+  return html`<form class="feedback-form" @submit=${send} @keydown=${onEscape(() => actions.closeForm(turn))}>
     <fieldset><legend>${t("feedback_reason")}</legend>${REASONS.map(
       (reason) => html`<label class="reason"><input type="radio" name="reason" value=${reason}><span>${t(`reason_${reason}`)}</span></label>`,
     )}</fieldset>

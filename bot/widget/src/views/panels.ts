@@ -1,6 +1,7 @@
 // What stands between the conversation and the box for the next question: warnings, the network, the hand-off.
 
 import { html, nothing, type TemplateResult } from "lit";
+import { onEscape } from "./escape.js";
 import type { Connection } from "../connection.js";
 import type { Handoff } from "../handoff.js";
 import { masked, nameOf, personalData } from "../personal-data.js";
@@ -25,12 +26,7 @@ export interface WarningActions {
 /** Asks before personal data is sent: what was found, what would be sent instead. */
 export function drawWarning(typed: string, t: Texts, actions: WarningActions): TemplateResult {
   const kinds = [...new Set(personalData(typed).map((found) => t(nameOf(found.kind))))].join(", ");
-  const escape = (event: KeyboardEvent): void => {
-    if (event.key !== "Escape") return;
-    event.stopPropagation();
-    actions.edit();
-  };
-  return html`<div class="warning" part="warning" role="alertdialog" aria-labelledby="warning-title" aria-describedby="warning-text" @keydown=${escape}>
+  return html`<div class="warning" part="warning" role="alertdialog" aria-labelledby="warning-title" aria-describedby="warning-text" @keydown=${onEscape(() => actions.edit())}>
     <p class="strong" id="warning-title">${t("warning_title")}</p>
     <div id="warning-text">
       <p>${t("warning_kinds", { kinds })}</p>
@@ -52,12 +48,7 @@ export interface HandoffActions {
 }
 
 export function drawHandoff(handoff: Handoff, t: Texts, actions: HandoffActions): TemplateResult {
-  const escape = (event: KeyboardEvent): void => {
-    if (event.key !== "Escape") return;
-    event.stopPropagation();
-    actions.back();
-  };
-  return html`<section class="handoff-panel" part="handoff" aria-label=${t("handoff_title")} tabindex="-1" @keydown=${escape}>
+  return html`<section class="handoff-panel" part="handoff" aria-label=${t("handoff_title")} tabindex="-1" @keydown=${onEscape(() => actions.back())}>
     <p class="strong">${t("handoff_title")}</p>
     <div aria-live="polite">${drawState(handoff, t)}</div>
     <div class="actions">
