@@ -128,7 +128,7 @@ class Settings(BaseSettings):
     engine_answer_tokens: int = Field(512, ge=16, description="Longest answer a model may write, in tokens.")
     engine_running_per_server: int = Field(32, ge=1, description="How many answers each model server writes at once.")
     engine_waiting: int = Field(
-        100, ge=0, description="How many answers wait for a model server; more are refused, 429."
+        200, ge=0, description="How many answers wait for a model server; more are refused, 429."
     )
     engine_waiting_seconds: float = Field(
         20.0, gt=0, description="How long one waits before it is answered by quotation."
@@ -172,6 +172,11 @@ class Settings(BaseSettings):
         Path(),
         description="Directory of datasets, training runs and base models, shared by llm_service and the workers; "
         "empty means `learning` in the home directory.",
+    )
+    heartbeat_file: Path | None = Field(
+        None,
+        description="File that a worker of the job queue touches while it lives, for a probe that reads its age; empty "
+        "touches none.",
     )
     queue_url: SecretStr = Field(
         SecretStr(""), description="Redis of the job queue; empty takes HAECHI_REDIS_URL. Only workers need one."

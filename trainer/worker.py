@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, Final
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import heartbeat_sent, setup_logging
 
 from llm_service import jobs
 from llm_service.answering.dataset_erasing import finish_erasures
@@ -228,6 +229,11 @@ def arguments_of(settings: Settings, queues: str, *, beat: bool) -> list[str]:
     return [*given, "--beat", "--schedule", str(settings.home / "beat-schedule")] if beat else given
 
 
+def _touch(file: Path, **_: object) -> None:
+    """Celery sends its heartbeat from the process that takes messages, so that a stuck one is seen."""
+    file.touch()
+
+
 def main() -> None:
     """Work until told to stop; a task that is running may finish (Celery's warm shutdown)."""
     parser = argparse.ArgumentParser(description="Worker of Haechi's job queue.")
@@ -239,6 +245,8 @@ def main() -> None:
     leave_no_text_behind()
     # Celery would set up logging of its own, whose lines show arguments.
     setup_logging.connect(lambda **_: None, weak=False)
+    if settings.heartbeat_file:
+        heartbeat_sent.connect(partial(_touch, settings.heartbeat_file), weak=False)
     create_worker(settings).worker_main(arguments_of(settings, asked.queues, beat=asked.beat))
 
 

@@ -7,6 +7,7 @@ upgrade, test, history, package, uninstall; each with the arguments of that acti
 import asyncio
 import json
 import sys
+from collections.abc import Iterable
 
 import helm_sdkpy
 
@@ -21,7 +22,7 @@ ACTIONS = {
 }
 
 
-async def follow(orders) -> None:
+async def follow(orders: Iterable[str]) -> None:
     configuration = None
     for line in orders:
         order = json.loads(line)

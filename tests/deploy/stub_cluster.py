@@ -277,7 +277,7 @@ def _openapi(place: str) -> Object:
 def _ended_well(kept: Object) -> Object:
     replicas = kept.get("spec", {}).get("replicas", 1)
     done = {"type": "Complete", "status": "True"}
-    return {
+    ended: dict[str, Object] = {
         "Job": {"succeeded": 1, "conditions": [done], "completionTime": "2026-01-01T00:00:00Z"},
         "Pod": {"phase": "Succeeded", "conditions": [{"type": "Ready", "status": "True"}]},
         "Deployment": {
@@ -299,7 +299,8 @@ def _ended_well(kept: Object) -> Object:
             "updatedReplicas": replicas,
         },
         "PersistentVolumeClaim": {"phase": "Bound"},
-    }.get(kept.get("kind", ""), {})
+    }
+    return ended.get(kept.get("kind", ""), {})
 
 
 def _merged(before: Object, change: Object) -> Object:

@@ -165,7 +165,7 @@ def the_first_policy_is_gone(objects: list[Object]) -> None:
 
 
 def the_console_talks_to_rasa(objects: list[Object]) -> None:
-    everybody = [{"podSelector": {}}]
+    everybody: list[Object] = [{"podSelector": {}}]
     policy(objects, "console")["spec"]["egress"].append({"to": everybody})
     policy(objects, "rasa")["spec"]["ingress"].append({"from": everybody})
 

@@ -1,0 +1,29 @@
+# The console of reviewers, approvers, trainers, admins and auditors.
+# The base is the bank's to choose: any glibc Linux with Python 3.11. Build from the repository's root
+# (bin/images builds all):
+#   podman build -f deploy/images/admin.Dockerfile --build-arg BASE_IMAGE=... -t haechi/admin .
+ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm
+
+FROM ${BASE_IMAGE} AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
+RUN ["python3.11", "-m", "venv", "/opt/venv"]
+COPY locks/images/admin.txt /tmp/lock.txt
+RUN ["/opt/venv/bin/python", "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", "/tmp/lock.txt"]
+# What installs is not needed to run.
+RUN ["/opt/venv/bin/python", "-m", "pip", "uninstall", "--quiet", "--yes", "pip", "setuptools"]
+
+FROM ${BASE_IMAGE}
+LABEL org.opencontainers.image.title="haechi-admin" \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/opt/haechi PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    HAECHI_ENVIRONMENT=production HAECHI_SECRETS_DIRECTORY=/run/secrets/haechi \
+    HAECHI_HOME=/var/lib/haechi HAECHI_CONSOLE_HOST=0.0.0.0
+WORKDIR /opt/haechi
+COPY --from=build /opt/venv /opt/venv
+COPY deploy/images/probe.py /opt/haechi/probe.py
+COPY llm_service /opt/haechi/llm_service
+COPY admin /opt/haechi/admin
+USER 10001:10001
+EXPOSE 8083
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python","/opt/haechi/probe.py","8083"]
+CMD ["python", "-m", "admin.app"]

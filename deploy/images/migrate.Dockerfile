@@ -1,0 +1,25 @@
+# Brings the database to the newest schema and ends; runs before a new release starts.
+# The base is the bank's to choose: any glibc Linux with Python 3.11. Build from the repository's root
+# (bin/images builds all):
+#   podman build -f deploy/images/migrate.Dockerfile --build-arg BASE_IMAGE=... -t haechi/migrate .
+ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm
+
+FROM ${BASE_IMAGE} AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
+RUN ["python3.11", "-m", "venv", "/opt/venv"]
+COPY locks/images/migrate.txt /tmp/lock.txt
+RUN ["/opt/venv/bin/python", "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", "/tmp/lock.txt"]
+# What installs is not needed to run.
+RUN ["/opt/venv/bin/python", "-m", "pip", "uninstall", "--quiet", "--yes", "pip", "setuptools"]
+
+FROM ${BASE_IMAGE}
+LABEL org.opencontainers.image.title="haechi-migrate" \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/opt/haechi PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    HAECHI_ENVIRONMENT=production HAECHI_SECRETS_DIRECTORY=/run/secrets/haechi \
+    HAECHI_HOME=/var/lib/haechi
+WORKDIR /opt/haechi
+COPY --from=build /opt/venv /opt/venv
+COPY llm_service /opt/haechi/llm_service
+USER 10001:10001
+CMD ["python", "-m", "llm_service.store.migrate"]
