@@ -1,0 +1,20 @@
+// What Slack accepts, named for tests/bot/slack/schemas.py: arguments of the methods we call, blocks, the manifest.
+import type * as web from "@slack/web-api";
+import type { KnownBlock, ModalView } from "@slack/types";
+import type { Manifest } from "./node_modules/@slack/web-api/dist/types/request/manifest.js";
+export type Blocks = KnownBlock[];
+export type Modal = ModalView;
+export type ManifestDisplay = Manifest["display_information"];
+export type ManifestFeatures = NonNullable<Manifest["features"]>;
+export type ManifestOAuth = NonNullable<Manifest["oauth_config"]>;
+export type ManifestSettings = NonNullable<Manifest["settings"]>;
+export type ChatPostMessage = web.ChatPostMessageArguments;
+export type ChatPostEphemeral = web.ChatPostEphemeralArguments;
+export type ChatUpdate = web.ChatUpdateArguments;
+export type ChatStartStream = web.ChatStartStreamArguments;
+export type ChatAppendStream = web.ChatAppendStreamArguments;
+export type ChatStopStream = web.ChatStopStreamArguments;
+export type ViewsOpen = web.ViewsOpenArguments;
+export type AssistantThreadsSetStatus = web.AssistantThreadsSetStatusArguments;
+export type AssistantThreadsSetSuggestedPrompts = web.AssistantThreadsSetSuggestedPromptsArguments;
+export type UsergroupsUsersList = web.UsergroupsUsersListArguments;
