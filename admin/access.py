@@ -28,7 +28,7 @@ async def acting_person(request: Request, parts: Annotated[Parts, Depends(parts_
         raise LoginRequired(_place(request))
     if person.stage != "full":
         raise StageMissing(person.stage)
-    if not policies.may(person.roles, _route_name(request)):
+    if not policies.may(person.roles, _route_name(request), person.scopes):
         raise Declined("not_permitted", 403)
     await _refuse_forged(request, parts, person)
     return person

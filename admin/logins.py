@@ -28,7 +28,10 @@ Stage = Literal["password_change", "second_factor", "enrolment", "full"]
 
 @dataclass(frozen=True)
 class Person:
-    """Who acts: an account with its roles. `account_id` is what audit rows and reviews are told."""
+    """Who acts: an account with its roles. `account_id` is what audit rows and reviews are told.
+
+    `scopes` narrow what a program reads; people have none, which is all that their roles may.
+    """
 
     account_id: str
     login: str
@@ -39,6 +42,7 @@ class Person:
     csrf_token: str
     token_sha256: str
     id_token: str | None = None
+    scopes: frozenset[str] = frozenset()
 
 
 class Logins:
@@ -164,9 +168,17 @@ class Logins:
         found = await self._transactions.run(partial(console.use_token, token_sha256=console.sha256_of(token)))
         if found is None:
             return None
-        owner, role = found
+        owner, held = found
         return Person(
-            owner.id, owner.login, owner.display_name, owner.kind, frozenset({role}), "full", "", token_sha256=""
+            account_id=owner.id,
+            login=owner.login,
+            display_name=owner.display_name,
+            kind=owner.kind,
+            roles=frozenset({held.role}),
+            stage="full",
+            csrf_token="",
+            token_sha256="",
+            scopes=frozenset(held.scopes),
         )
 
     async def end(self, person: Person) -> None:

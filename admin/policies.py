@@ -44,7 +44,9 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "profile": EVERYBODY,
     # Reviewing: reviewers propose or reject; both approvals are approvers', of two different ones.
     "reviews": _READERS_OF_REVIEWS,
+    "approvals": frozenset({"approver", "auditor"}),
     "review": _READERS_OF_REVIEWS,
+    "compare_review": _REVIEWERS,
     "next_review": _REVIEWERS,
     "propose": _REVIEWERS,
     "approve": frozenset({"approver"}),
@@ -58,6 +60,13 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "search_conversations": frozenset({"agent", "reviewer", "approver", "auditor"}),
     "conversation": frozenset({"agent", "reviewer", "approver", "auditor"}),
     "turn": frozenset({"agent", "reviewer", "approver", "auditor"}),
+    # Hand-offs: agents talk, auditors read.
+    "handoffs": frozenset({"agent", "auditor"}),
+    "handoff": frozenset({"agent", "auditor"}),
+    "take_handoff": frozenset({"agent"}),
+    "release_handoff": frozenset({"agent"}),
+    "reply_handoff": frozenset({"agent"}),
+    "close_handoff": frozenset({"agent"}),
     # Documents.
     "documents": _READERS_OF_DOCUMENTS,
     "document": _READERS_OF_DOCUMENTS,
@@ -111,16 +120,35 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "set_active": frozenset({"admin"}),
     "reset_password": frozenset({"admin"}),
     "reset_second_factor": frozenset({"admin"}),
-    "review_access": frozenset({"auditor", "admin"}),
+    "unlock_account": frozenset({"admin"}),
+    "access": frozenset({"auditor", "admin"}),
+    "keep_access": frozenset({"auditor", "admin"}),
+    "close_access": frozenset({"admin"}),
     "tokens": frozenset({"admin", "auditor"}),
     "add_token": frozenset({"admin", "auditor"}),
-    "revoke_token": frozenset({"admin"}),
+    "revoke_token": frozenset({"admin", "auditor"}),
 }
 """The roles of every other route; one of them is enough."""
 
 
-def may(roles: Collection[str], route_name: str) -> bool:
-    """Whether somebody with these roles may use a route that needs a finished login."""
+SCOPES: Final[dict[str, frozenset[str]]] = {
+    "overview": frozenset({"dashboard"}),
+    "reviews": frozenset({"reviews", "approvals", "review"}),
+    "conversations": frozenset({"conversations", "conversation", "turn"}),
+    "documents": frozenset({"documents", "document"}),
+    "training": frozenset({"datasets", "dataset", "runs", "run", "run_events"}),
+    "adapters": frozenset({"adapters", "adapter"}),
+    "audit": frozenset({"audit", "export_audit"}),
+    "people": frozenset({"accounts", "access", "tokens"}),
+    "platform": frozenset({"platform"}),
+}
+"""What an API token may be narrowed to, by the routes it then reads; what is missing here is closed to those."""
+
+
+def may(roles: Collection[str], route_name: str, scopes: Collection[str] = ()) -> bool:
+    """Whether somebody with these roles may use a route that needs a finished login, within the scopes if any."""
+    if scopes and not any(route_name in SCOPES.get(scope, ()) for scope in scopes):
+        return False
     return not ALLOWED.get(route_name, frozenset()).isdisjoint(roles)
 
 

@@ -4,7 +4,7 @@ Everything that is put into a template is escaped; no template marks anything as
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -29,6 +29,8 @@ KOREA: Final = timezone(timedelta(hours=9), "KST")
 SECTIONS: Final = (
     ("dashboard", "/"),
     ("reviews", "/reviews"),
+    ("approvals", "/approvals"),
+    ("handoffs", "/handoffs"),
     ("conversations", "/conversations"),
     ("documents", "/documents"),
     ("curated", "/curated"),
@@ -39,6 +41,7 @@ SECTIONS: Final = (
     ("adapters", "/adapters"),
     ("audit", "/audit"),
     ("accounts", "/accounts"),
+    ("access", "/access"),
     ("tokens", "/tokens"),
     ("platform", "/platform"),
 )
@@ -132,6 +135,17 @@ def day(value: object) -> str:
     """A day; an edition without an end has none."""
     text = str(value or "")
     return "" if text.startswith("9999") else text[:10]
+
+
+def beginning_of(day: str, days_later: int = 0) -> str | None:
+    """When a day (2026-11-21, or empty) begins on Korean clocks, in ISO 8601. Raises `Declined` for no day at all."""
+    if not day:
+        return None
+    try:
+        beginning = datetime.combine(date.fromisoformat(day), time(), KOREA)
+    except ValueError:
+        raise Declined("invalid_request", 422) from None
+    return (beginning + timedelta(days=days_later)).isoformat()
 
 
 def short(value: str | None, characters: int = 12) -> str:

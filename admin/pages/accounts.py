@@ -1,4 +1,4 @@
-"""People and roles: local accounts added, roles given, passwords and second factors reset, access reviewed."""
+"""People and roles: local accounts added, roles given, passwords and second factors reset, lock-outs ended."""
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,23 +14,20 @@ from admin.parts import Parts, parts_of
 from admin.passwords import hash_password, new_password
 from admin.policies import ROLES
 from admin.rendering import back, page
-from llm_service.store import console
+from llm_service.store import console, console_access
 
 router = APIRouter()
 PartsHere = Annotated[Parts, Depends(parts_of)]
 AccountId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 Roles = Annotated[list[str], Form()]
 UNUSED_AFTER: Final = timedelta(days=90)
-REVIEW_EVERY: Final = timedelta(days=31)
 
 
 @router.get("/accounts", name="accounts")
 async def accounts(request: Request, parts: PartsHere, person: Acting) -> HTMLResponse:
-    """Everybody who may log in, what they may do, and when somebody last looked this through."""
+    """Everybody who may log in, what they may do, and who is locked out."""
     found = await parts.transactions.read(console.accounts)
     now = datetime.now(UTC)
-    reviewed = [one.access_reviewed_at for one in found]
-    oldest = min((at for at in reviewed if at is not None), default=None)
     return page(
         request,
         "accounts.html",
@@ -38,8 +35,8 @@ async def accounts(request: Request, parts: PartsHere, person: Acting) -> HTMLRe
         accounts=found,
         roles=ROLES,
         unused={one.id for one in found if console.never_used_since(one, now - UNUSED_AFTER)},
-        reviewed_at=oldest if all(reviewed) else None,
-        review_is_due=not all(reviewed) or oldest is None or oldest < now - REVIEW_EVERY,
+        locked=await parts.transactions.read(partial(console_access.locked_until, accounts=found)),
+        due=sum(one.is_active and console_access.is_due(one) for one in found),
     )
 
 
@@ -105,11 +102,11 @@ async def reset_second_factor(parts: PartsHere, person: Acting, account_id: Acco
     return back("/accounts", "second_factor_removed")
 
 
-@router.post("/accounts/review", name="review_access")
-async def review_access(parts: PartsHere, person: Acting) -> Response:
-    """Note that somebody looked through who has access."""
-    await parts.transactions.run(partial(console.note_access_review, actor=person.account_id))
-    return back("/accounts", "access_reviewed")
+@router.post("/accounts/{account_id}/unlock", name="unlock_account")
+async def unlock_account(parts: PartsHere, person: Acting, account_id: AccountId) -> Response:
+    """Let somebody try again at once who failed too often."""
+    await parts.transactions.run(partial(console_access.unlock, actor=person.account_id, account_id=account_id))
+    return back("/accounts", "account_unlocked")
 
 
 def _known(roles: list[str]) -> list[str]:

@@ -4,7 +4,6 @@ What is searched for travels in the body of a form: an address stays in historie
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Form, Path, Query, Request
@@ -14,7 +13,7 @@ from admin.access import Acting
 from admin.pages.choices import AUDIENCES, RATINGS, TURN_STATES
 from admin.parts import Parts, parts_of
 from admin.people import operations_of, service_of
-from admin.rendering import KOREA, back, page
+from admin.rendering import back, beginning_of, page
 from llm_service.operations_client import FoundTurns, Place, Rating, Sought
 
 router = APIRouter()
@@ -48,8 +47,8 @@ class Asked:
             text=self.text.strip(),
             channel=self.channel,
             audience=self.audience if self.audience in AUDIENCES else "",
-            since=_beginning(self.first_day),
-            until=_beginning(self.last_day, days_later=1),
+            since=beginning_of(self.first_day),
+            until=beginning_of(self.last_day, days_later=1),
             rating=rating,
             state=self.state if self.state in TURN_STATES else "",
             intent=self.intent,
@@ -116,10 +115,3 @@ def _search_page(request: Request, person: Acting, asked: Asked, found: FoundTur
         ratings=RATINGS,
         states=TURN_STATES,
     )
-
-
-def _beginning(day: str, days_later: int = 0) -> str | None:
-    if not day:
-        return None
-    beginning = datetime.combine(date.fromisoformat(day), time(), KOREA)
-    return (beginning + timedelta(days=days_later)).isoformat()

@@ -12,6 +12,7 @@ from admin.errors import Declined
 from admin.logins import Person
 from admin.parts import Parts, parts_of
 from admin.passwords import MAXIMUM_PASSWORD_CHARACTERS, MINIMUM_PASSWORD_CHARACTERS
+from admin.qr import qr_code
 from admin.rendering import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, back, error_page, page, require_locale
 
 router = APIRouter()
@@ -273,4 +274,5 @@ def _enrolment_page(
         secret=secret,
         groups=[secret[start : start + 4] for start in range(0, len(secret), 4)],
         address=address,
+        qr=qr_code(address),
     )

@@ -3,10 +3,12 @@
 Decisions are llm_service's, made as the person who is logged in; four eyes are held by its database.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Final
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 from fastapi import APIRouter, Depends, Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, Response
@@ -14,10 +16,11 @@ from fastapi.responses import HTMLResponse, Response
 from admin.access import Acting, own_path
 from admin.differences import word_changes
 from admin.logins import Person
-from admin.pages.choices import KINDS, REASONS_TO_REJECT, RUBRIC, STATES
+from admin.pages.choices import AUDIENCES, KINDS, REASONS_TO_REJECT, RUBRIC, STATES
 from admin.parts import Parts, parts_of
-from admin.people import key_of, learning_of, names
-from admin.rendering import back, page
+from admin.people import adapters_of, key_of, learning_of, names, operations_of
+from admin.rendering import KOREA, back, beginning_of, page
+from llm_service.learning_client import QueueWanted
 from llm_service.store import console
 
 router = APIRouter()
@@ -26,7 +29,14 @@ ITEMS_PER_PAGE: Final = 30
 OPEN_STATES: Final = ("pending", "proposed", "first_approved")
 REOPENED: Final = "reopened_in_console"
 PAGE: Final = "reviews"
+QUERY: Final = r"^[A-Za-z0-9_=&%.-]*$"
+ID: Final = r"^[0-9a-f]{32}$"
+CODE: Final = r"^([a-z][a-z0-9_]{0,31})?$"
+DAY: Final = r"^(\d{4}-\d{2}-\d{2})?$"
 PartsHere = Annotated[Parts, Depends(parts_of)]
+Code = Annotated[str, Query(pattern=CODE)]
+Day = Annotated[str, Query(pattern=DAY)]
+Queue = Annotated[str, Form(max_length=512, pattern=QUERY)]
 Version = Annotated[int, Form()]
 # An item's id goes into the path of a call to llm_service.
 ItemId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
@@ -34,10 +44,16 @@ ItemId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which items a list shows."""
+    """Which items a list shows; what is not of the lists is not asked. The days are Korean, the last one included."""
 
     state: Annotated[list[str], Query(default_factory=list)]
     kind: Annotated[list[str], Query(default_factory=list)]
+    audience: Code = ""
+    tag: Code = ""
+    rubric: Code = ""
+    first_day: Day = ""
+    last_day: Day = ""
+    others: bool = False
     after: Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$")] = None
 
     @property
@@ -50,7 +66,30 @@ class Wanted:
 
     @property
     def query(self) -> str:
-        return urlencode({"state": self.states, "kind": self.kinds}, doseq=True)
+        """The search as an address carries it, without the place in the list."""
+        told = vars(self) | {
+            "state": self.states,
+            "kind": self.kinds,
+            "others": "true" if self.others else "",
+            "after": "",
+        }
+        return urlencode({name: value for name, value in told.items() if value}, doseq=True)
+
+    def as_queue(self) -> QueueWanted:
+        return QueueWanted(
+            state=self.states,
+            kind=self.kinds,
+            audience=self.audience if self.audience in AUDIENCES else "",
+            tag=self.tag,
+            rubric=self.rubric if self.rubric in RUBRIC else "",
+            since=beginning_of(self.first_day),
+            until=beginning_of(self.last_day, days_later=1),
+            others=self.others,
+        )
+
+
+SECOND: Final = Wanted(["first_approved"], [], others=True)
+"""What waits for the second approval of somebody who had no part in it yet."""
 
 
 @router.get("/reviews", name="reviews")
@@ -58,18 +97,34 @@ async def reviews(
     request: Request, parts: PartsHere, person: Acting, wanted: Annotated[Wanted, Depends()]
 ) -> HTMLResponse:
     """The queue, the oldest first, with how many wait for what."""
+    return await _queue_page(request, parts, person, wanted, "reviews")
+
+
+@router.get("/approvals", name="approvals")
+async def approvals(
+    request: Request, parts: PartsHere, person: Acting, after: Annotated[str | None, Query(pattern=ID)] = None
+) -> HTMLResponse:
+    """What somebody else has approved once."""
+    return await _queue_page(request, parts, person, replace(SECOND, after=after), "approvals")
+
+
+async def _queue_page(request: Request, parts: Parts, person: Person, wanted: Wanted, section: str) -> HTMLResponse:
     learning = learning_of(parts, person)
-    items = await learning.review_items(wanted.states, wanted.kinds, ITEMS_PER_PAGE + 1, wanted.after)
+    items = await learning.review_items(limit=ITEMS_PER_PAGE + 1, after=wanted.after, wanted=wanted.as_queue())
     return page(
         request,
         "reviews.html",
         person,
+        section=section,
         items=items[:ITEMS_PER_PAGE],
         has_more=len(items) > ITEMS_PER_PAGE,
         counts=await learning.review_counts(),
+        progress=await learning.review_progress(_midnight()),
         wanted=wanted,
         states=STATES,
         kinds=KINDS,
+        rubric=RUBRIC,
+        audiences=AUDIENCES,
         views=await parts.transactions.read(partial(console.views, account_id=person.account_id, page=PAGE)),
         names=await names(parts),
         own_key=key_of(parts, person.account_id),
@@ -78,10 +133,10 @@ async def reviews(
 
 @router.post("/reviews/next", name="next_review")
 async def next_review(
-    parts: PartsHere, person: Acting, after: Annotated[str, Form(pattern=r"^([0-9a-f]{32})?$")] = ""
+    parts: PartsHere, person: Acting, after: Annotated[str, Form(pattern=r"^([0-9a-f]{32})?$")] = "", queue: Queue = ""
 ) -> Response:
     """The next item nobody else holds, held for this person; the end of the queue where there is none."""
-    return await _to_next(parts, person, after or None)
+    return await _to_next(parts, person, queue, after or None)
 
 
 @router.get("/reviews/{item_id}", name="review")
@@ -91,9 +146,11 @@ async def review(
     person: Acting,
     item_id: ItemId,
     last: Annotated[str, Query(pattern=r"^([0-9a-f]{32})?$")] = "",
+    queue: Annotated[str, Query(max_length=512, pattern=QUERY)] = "",
 ) -> HTMLResponse:
-    """One example with everything about it; `last` is the one decided before, to go back to."""
-    item = await learning_of(parts, person).review_item(item_id)
+    """One example with everything about it; `last` is the one decided before, to go back to, `queue` the search."""
+    learning = learning_of(parts, person)
+    item = await learning.review_item(item_id)
     own_key = key_of(parts, person.account_id)
     return page(
         request,
@@ -101,6 +158,8 @@ async def review(
         person,
         item=item,
         last=last,
+        queue=queue,
+        progress=await learning.review_progress(_midnight()),
         is_open=item.state in OPEN_STATES,
         is_own=own_key in (item.proposed_by, item.first_approver),
         question_changes=word_changes(item.question, item.proposed_question),
@@ -121,33 +180,54 @@ async def propose(
     question: Annotated[str, Form()],
     answer: Annotated[str, Form()],
     rubric: Annotated[str, Form()],
+    queue: Queue = "",
 ) -> Response:
     """Other words in the place of what is proposed; two others approve them."""
     await learning_of(parts, person).propose(item_id, version, _lines(question), _lines(answer), rubric)
-    return await _to_next(parts, person, None, "proposed", item_id)
+    return await _to_next(parts, person, queue, None, "proposed", item_id)
 
 
 @router.post("/reviews/{item_id}/approve", name="approve")
 async def approve(
-    parts: PartsHere, person: Acting, item_id: ItemId, version: Version, rubric: Annotated[str, Form()] = ""
+    parts: PartsHere,
+    person: Acting,
+    item_id: ItemId,
+    version: Version,
+    rubric: Annotated[str, Form()] = "",
+    queue: Queue = "",
 ) -> Response:
     """One of two approvals. `ServiceError` 409 where somebody decided a moment earlier."""
     done = await learning_of(parts, person).approve(item_id, version, rubric or None)
-    return await _to_next(parts, person, None, done.state, item_id)
+    return await _to_next(parts, person, queue, None, done.state, item_id)
 
 
 @router.post("/reviews/{item_id}/reject", name="reject")
 async def reject(
-    parts: PartsHere, person: Acting, item_id: ItemId, version: Version, reason: Annotated[str, Form()]
+    parts: PartsHere,
+    person: Acting,
+    item_id: ItemId,
+    version: Version,
+    reason: Annotated[str, Form()],
+    queue: Queue = "",
 ) -> Response:
+    """Keep an example out of training."""
     await learning_of(parts, person).reject(item_id, version, reason)
-    return await _to_next(parts, person, None, "rejected", item_id)
+    return await _to_next(parts, person, queue, None, "rejected", item_id)
 
 
 @router.post("/reviews/{item_id}/skip", name="skip")
-async def skip(parts: PartsHere, person: Acting, item_id: ItemId) -> Response:
+async def skip(parts: PartsHere, person: Acting, item_id: ItemId, queue: Queue = "") -> Response:
     """Leave an item to others and take the next one behind it."""
-    return await _to_next(parts, person, item_id, "skipped", item_id)
+    return await _to_next(parts, person, queue, item_id, "skipped", item_id)
+
+
+@router.post("/reviews/{item_id}/compare", name="compare_review")
+async def compare_review(request: Request, parts: PartsHere, person: Acting, item_id: ItemId) -> HTMLResponse:
+    """The question answered anew by the base and by the versions that serve, side by side; nothing of it is kept."""
+    serving = await adapters_of(parts, person).status()
+    sides = [None, *dict.fromkeys(name for name in (serving.active, serving.canary) if name)]
+    answers = await operations_of(parts, person).compare(item_id, sides)
+    return page(request, "compared.html", person, item_id=item_id, answers=answers)
 
 
 @router.post("/reviews/{item_id}/reopen", name="reopen")
@@ -162,7 +242,7 @@ async def save_view(
     parts: PartsHere,
     person: Acting,
     name: Annotated[str, Form(min_length=1, max_length=64)],
-    query: Annotated[str, Form(max_length=512, pattern=r"^[A-Za-z0-9_=&%.-]*$")],
+    query: Annotated[str, Form(max_length=512, pattern=QUERY)],
 ) -> Response:
     """Keep a search of the queue under a name of one's own."""
     work = partial(console.save_view, account_id=person.account_id, page=PAGE, name=name.strip(), query=query)
@@ -177,11 +257,39 @@ async def delete_view(parts: PartsHere, person: Acting, view_id: str) -> Respons
 
 
 async def _to_next(
-    parts: Parts, person: Person, after: str | None, notice: str | None = None, last: str | None = None
+    parts: Parts, person: Person, queue: str, after: str | None, notice: str | None = None, last: str | None = None
 ) -> Response:
-    found = await learning_of(parts, person).next_review_item(after)
-    query = f"?last={last}" if last else ""
-    return back(f"/reviews/{found.id}{query}" if found else f"/reviews{query}", notice if found else "queue_done")
+    """The next item of the same search, whose rest goes with it from page to page."""
+    found = await learning_of(parts, person).next_review_item(after, _wanted(queue).as_queue())
+    if found is None:
+        return back(f"/reviews?{queue}" if queue else "/reviews", "queue_done")
+    told = {name: value for name, value in (("last", last), ("queue", queue)) if value}
+    return back(f"/reviews/{found.id}{'?' if told else ''}{urlencode(told)}", notice)
+
+
+def _wanted(queue: str) -> Wanted:
+    """The search that a form carries along."""
+    found = parse_qs(queue)
+
+    def one(name: str) -> str:
+        return found.get(name, [""])[0]
+
+    first_day, last_day = (value if re.fullmatch(DAY, value) else "" for value in (one("first_day"), one("last_day")))
+    return Wanted(
+        found.get("state", []),
+        found.get("kind", []),
+        one("audience"),
+        one("tag") if re.fullmatch(CODE, one("tag")) else "",
+        one("rubric"),
+        first_day,
+        last_day,
+        others=one("others") == "true",
+    )
+
+
+def _midnight() -> str:
+    """When today began on Korean clocks."""
+    return datetime.now(KOREA).replace(hour=0, minute=0, second=0, microsecond=0).isoformat()
 
 
 def _lines(text: str) -> str:

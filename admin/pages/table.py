@@ -5,6 +5,7 @@ from typing import Final
 from fastapi import APIRouter
 
 from admin.pages import (
+    access,
     accounts,
     adapters,
     audit,
@@ -15,6 +16,7 @@ from admin.pages import (
     datasets,
     documents,
     evaluations,
+    handoffs,
     health,
     login,
     platform,
@@ -28,6 +30,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     login.router,
     dashboard.router,
     reviews.router,
+    handoffs.router,
     conversations.router,
     documents.router,
     curated.router,
@@ -38,6 +41,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     adapters.router,
     audit.router,
     accounts.router,
+    access.router,
     tokens.router,
     platform.router,
 )

@@ -2,19 +2,22 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Form, Path, Request
 from fastapi.responses import HTMLResponse, Response
 
 from admin.access import Acting
+from admin.errors import Declined
 from admin.logins import new_api_token
 from admin.parts import Parts, parts_of
+from admin.policies import SCOPES
 from admin.rendering import back, page
 from llm_service.store import console
 
 router = APIRouter()
 PartsHere = Annotated[Parts, Depends(parts_of)]
+EXPIRES_SOON: Final = timedelta(days=14)
 
 
 @router.get("/tokens", name="tokens")
@@ -30,8 +33,11 @@ async def add_token(
     name: Annotated[str, Form(min_length=1, max_length=64)],
     role: Annotated[str, Form()],
     days: Annotated[int, Form(ge=1, le=365)] = 90,
+    scopes: Annotated[list[str] | None, Form()] = None,
 ) -> HTMLResponse:
     """A token of one's own, which is shown this once."""
+    if not set(scopes or ()) <= SCOPES.keys():
+        raise Declined("invalid_request", 422)
     token = new_api_token()
     work = partial(
         console.add_token,
@@ -40,6 +46,7 @@ async def add_token(
         role=role,
         token_sha256=console.sha256_of(token),
         lives=timedelta(days=days),
+        scopes=scopes or (),
     )
     await parts.transactions.run(work)
     return await _tokens_page(request, parts, person, token)
@@ -49,7 +56,9 @@ async def add_token(
 async def revoke_token(
     parts: PartsHere, person: Acting, token_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 ) -> Response:
-    await parts.transactions.run(partial(console.revoke_token, actor=person.account_id, token_id=token_id))
+    """Admins end any token, everybody else their own."""
+    of = None if "admin" in person.roles else person.account_id
+    await parts.transactions.run(partial(console.revoke_token, actor=person.account_id, token_id=token_id, of=of))
     return back("/tokens", "token_revoked")
 
 
@@ -62,5 +71,7 @@ async def _tokens_page(request: Request, parts: Parts, person: Acting, token: st
         tokens=found,
         new_token=token,
         own_roles=sorted(person.roles),
+        scopes=tuple(SCOPES),
+        soon=datetime.now(UTC) + EXPIRES_SOON,
         now=datetime.now(UTC),
     )

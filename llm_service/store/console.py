@@ -184,15 +184,6 @@ def take_code(session: Session, account_id: str, step: int) -> bool:
     return taken.rowcount == 1
 
 
-def note_access_review(session: Session, actor: str) -> int:
-    """Note that somebody looked through all accounts and their roles; returns how many there were."""
-    found = accounts(session)
-    for one in found:
-        one.access_reviewed_at = now()
-    audit.record(session, actor, "account.access_reviewed", "account", "all", {"accounts": len(found)})
-    return len(found)
-
-
 def is_locked(session: Session, login: str) -> bool:
     """Whether too many attempts failed for a name, existing or not, within the window."""
     statement = (
@@ -359,30 +350,48 @@ def tokens(session: Session) -> list[tuple[ConsoleToken, ConsoleAccount]]:
     return [(row[0], row[1]) for row in session.execute(statement.order_by(ConsoleToken.created_at.desc()))]
 
 
-def add_token(session: Session, account_id: str, name: str, role: str, token_sha256: str, lives: timedelta) -> str:
-    """Keep a new API token of a person in one of their roles; returns its id. Raises `InvalidInput` (role_not_held)."""
+def add_token(
+    session: Session,
+    account_id: str,
+    name: str,
+    role: str,
+    token_sha256: str,
+    lives: timedelta,
+    scopes: Sequence[str] = (),
+) -> str:
+    """Keep a new API token of a person in one of their roles; returns its id. Raises `InvalidInput` (role_not_held).
+
+    `scopes` narrow what it reads; without any it reads all that the role may.
+    """
     if role not in account(session, account_id).roles:
         raise InvalidInput("role_not_held", "a token has one of its person's own roles")
-    made = ConsoleToken(account_id=account_id, name=name, role=role, sha256=token_sha256, expires_at=now() + lives)
+    made = ConsoleToken(
+        account_id=account_id,
+        name=name,
+        role=role,
+        scopes=sorted(set(scopes)),
+        sha256=token_sha256,
+        expires_at=now() + lives,
+    )
     session.add(made)
     session.flush()
-    told = {"role": role, "days": lives.days}
+    told = {"role": role, "days": lives.days, "scopes": made.scopes}
     audit.record(session, account_id, "token.added", "token", made.id, told)
     return made.id
 
 
-def revoke_token(session: Session, actor: str, token_id: str) -> None:
-    """Make a token worthless. Raises `NotFound` (token_not_found)."""
+def revoke_token(session: Session, actor: str, token_id: str, *, of: str | None = None) -> None:
+    """Make a token worthless, of this account where one is named. Raises `NotFound` (token_not_found)."""
     found = session.get(ConsoleToken, token_id)
-    if found is None:
+    if found is None or of not in (None, found.account_id):
         raise NotFound("token_not_found", "there is no such token")
     if found.revoked_at is None:
         found.revoked_at = now()
         audit.record(session, actor, "token.revoked", "token", found.id)
 
 
-def use_token(session: Session, token_sha256: str) -> tuple[ConsoleAccount, str] | None:
-    """The person and the role of a token, if both still stand; notes the use."""
+def use_token(session: Session, token_sha256: str) -> tuple[ConsoleAccount, ConsoleToken] | None:
+    """The person of a token and the token, if the person still has its role; notes the use."""
     found = session.scalar(select(ConsoleToken).where(ConsoleToken.sha256 == token_sha256))
     if found is None or found.revoked_at is not None or found.expires_at < now():
         return None
@@ -390,7 +399,7 @@ def use_token(session: Session, token_sha256: str) -> tuple[ConsoleAccount, str]
     if not owner.is_active or found.role not in owner.roles:
         return None
     found.last_used_at = now()
-    return owner, found.role
+    return owner, found
 
 
 def names_of(session: Session) -> dict[str, str]:
@@ -409,7 +418,7 @@ def never_used_since(found: ConsoleAccount, since: datetime) -> bool:
 
 
 def _change_roles(session: Session, actor: str, found: ConsoleAccount, wanted: list[str]) -> None:
-    before, found.roles = found.roles, wanted
+    before, found.roles, found.access_reviewed_at = found.roles, wanted, None
     end_sessions_of(session, found.id)
     audit.record(session, actor, "account.roles_changed", "account", found.id, {"before": before, "after": wanted})
 

@@ -22,6 +22,7 @@ from llm_service.store.control_models import Control
 from llm_service.store.documents import EditionRecord, store_edition
 from llm_service.store.learning_models import ReviewItem
 from llm_service.store.models import Conversation, Turn, now
+from tests.admin.handing_over import taken, waiting
 from tests.admin.learning import evaluated
 from tests.admin.platform import (
     LIFETIMES,
@@ -118,6 +119,16 @@ def only(platform: Platform, *wanted: str) -> None:
 @deed("review")
 def read_item(platform: Platform) -> Deed:
     return Deed("auditor", f"/reviews/{corrected(platform)}", ("review.read",))
+
+
+@deed("approvals")
+def list_approvals(_platform: Platform) -> Deed:
+    return Deed("auditor", "/approvals", ("review.listed",))
+
+
+@deed("compare_review")
+def compare(platform: Platform) -> Deed:
+    return Deed("reviewer", f"/reviews/{corrected(platform)}/compare", ("review.compared",))
 
 
 @deed("next_review")
@@ -420,9 +431,33 @@ def reset_second_factor(platform: Platform) -> Deed:
     return Deed("admin", path, ("account.second_factor_removed",))
 
 
-@deed("review_access")
-def review_access(_platform: Platform) -> Deed:
-    return Deed("auditor", "/accounts/review", ("account.access_reviewed",))
+@deed("unlock_account")
+def unlock_account(platform: Platform) -> Deed:
+    return Deed("admin", f"/accounts/{platform.accounts[newcomer(platform)]}/unlock", ("account.unlocked",))
+
+
+@deed("access")
+def read_access(_platform: Platform) -> Deed:
+    return Deed("auditor", "/access")
+
+
+def access_of_newcomer(platform: Platform) -> tuple[str, Form]:
+    """An account with the roles that somebody else looks at."""
+    account_id = platform.accounts[newcomer(platform)]
+    roles = platform.work(lambda session: list(console.account(session, account_id).roles))
+    return account_id, {"roles": roles}
+
+
+@deed("keep_access")
+def keep_access(platform: Platform) -> Deed:
+    account_id, form = access_of_newcomer(platform)
+    return Deed("auditor", f"/access/{account_id}/keep", ("account.access_reviewed",), form)
+
+
+@deed("close_access")
+def close_access(platform: Platform) -> Deed:
+    account_id, form = access_of_newcomer(platform)
+    return Deed("admin", f"/access/{account_id}/close", ("account.deactivated", "account.access_reviewed"), form)
 
 
 @deed("add_token")
@@ -575,6 +610,35 @@ def vote(platform: Platform) -> Deed:
 @deed("close_blind")
 def close_comparison(platform: Platform) -> Deed:
     return Deed("trainer", f"/blind/{compared(platform)}/close", ("blind.closed",))
+
+
+shows("handoffs", "agent", "/handoffs")
+
+
+@deed("handoff")
+def read_handoff(platform: Platform) -> Deed:
+    return Deed("auditor", f"/handoffs/{waiting(platform)}", ("handoff.read",))
+
+
+@deed("take_handoff")
+def take_handoff(platform: Platform) -> Deed:
+    return Deed("agent", f"/handoffs/{waiting(platform)}/take", ("handoff.taken",))
+
+
+@deed("release_handoff")
+def release_handoff(platform: Platform) -> Deed:
+    return Deed("agent", f"/handoffs/{taken(platform)}/release", ("handoff.released",))
+
+
+@deed("reply_handoff")
+def reply_handoff(platform: Platform) -> Deed:
+    form: Form = {"event_id": secrets.token_hex(16), "text": "안녕하세요, 무엇을 도와드릴까요?"}
+    return Deed("agent", f"/handoffs/{taken(platform)}/reply", ("handoff.replied",), form)
+
+
+@deed("close_handoff")
+def close_handoff(platform: Platform) -> Deed:
+    return Deed("agent", f"/handoffs/{taken(platform)}/close", ("handoff.closed",))
 
 
 def as_the_environment_says(platform: Platform) -> None:

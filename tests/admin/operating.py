@@ -16,8 +16,8 @@ PAGES_OF_OPERATIONS = (
     ("platform", "admin", "/platform"),
     ("conversation", "agent", "/conversations/{conversation}"),
     ("turn", "agent", "/turns/{turn}"),
-    # ("approvals", "approver", "/approvals"),
-    # ("access", "auditor", "/access"),
+    ("approvals", "approver", "/approvals"),
+    ("access", "auditor", "/access"),
 )
 CHANNELS = ("web", "web", "web", "slack", "teams")
 

@@ -4,20 +4,19 @@ With `HAECHI_SCREENSHOTS=docs/admin` the pages are photographed for the guide th
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy.orm import Session
 
 from llm_service.store import review
 from llm_service.store.learning_models import ReviewItem
 from tests.admin.browsing import browsing, sideways, violations
+from tests.admin.handing_over import PAGES_OF_HANDOFFS, shown_of_handoffs
 from tests.admin.learning import PAGES_OF_LEARNING, shown_of_learning
 from tests.admin.operating import PAGES_OF_OPERATIONS, shown_of_operations
 from tests.admin.platform import Platform, corrected, hostile, trained
-from tests.e2e.conftest import CHROMIUM_ARGUMENTS, chromium_path
 
 pytestmark = pytest.mark.browser
 ON_SQLITE_ALONE = True
@@ -36,6 +35,7 @@ PAGES = (
     ("run", "trainer", "/runs/{run}"),
     *PAGES_OF_LEARNING,
     *PAGES_OF_OPERATIONS,
+    *PAGES_OF_HANDOFFS,
     ("adapters", "approver", "/adapters"),
     ("audit", "auditor", "/audit"),
     ("accounts", "admin", "/accounts"),
@@ -43,17 +43,6 @@ PAGES = (
     ("denied", "agent", "/reviews"),
 )
 FIFTY = 50
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = chromium_path()
-    if executable is None:
-        pytest.skip("NO BROWSER TEST RUNS: chromium is missing; apt-get install chromium fonts-noto-cjk")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +58,7 @@ def shown(platform: Platform) -> dict[str, str]:
         "dataset": dataset,
         **shown_of_learning(platform),
         **shown_of_operations(platform),
+        **shown_of_handoffs(platform),
     }
 
 
@@ -125,7 +115,14 @@ def test_fifty_items_are_decided_by_keyboard_alone(browser: Browser, platform: P
             page.wait_for_url("**/reviews/*")
             expect(page.get_by_role("heading", name="검토 항목")).to_be_visible()
             place = page.url
-            if number % 5 == 4:
+            if number % 10 == 3:
+                page.keyboard.press("e")
+                expect(page.locator("#answer")).to_be_focused()
+                page.keyboard.type("고친 답변. ")
+                page.keyboard.press("Control+Enter")
+            elif number % 10 == 7:
+                page.keyboard.press("s")
+            elif number % 5 == 4:
                 page.keyboard.press("r")
                 expect(page.locator("#reason")).to_be_focused()
                 page.keyboard.press("Tab")
@@ -135,7 +132,28 @@ def test_fifty_items_are_decided_by_keyboard_alone(browser: Browser, platform: P
             page.wait_for_function("place => location.href !== place", arg=place)
         expect(page.get_by_text("지금 검토할 항목이 더 없습니다.")).to_be_visible()
     states = [platform.item(item_id).state for item_id in made]
-    assert (states.count("first_approved"), states.count("rejected")) == (40, 10)
+    assert [states.count(state) for state in ("first_approved", "rejected", "proposed", "pending")] == [30, 10, 5, 5]
+
+
+def test_rows_are_walked_and_the_last_item_is_gone_back_to_by_keyboard(browser: Browser, platform: Platform) -> None:
+    made = platform.add_items(3, "줄마다")
+    platform.work(lambda session: _leave_only(session, set(made)))
+    with browsing(browser, platform, "approver2") as page:
+        page.goto("/reviews")
+        for key, row in (("j", 0), ("j", 1), ("j", 2), ("k", 1)):
+            page.keyboard.press(key)
+            expect(page.locator("tr[aria-current] a")).to_have_text(f"줄마다 {row}")
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/reviews/{made[1]}*")
+        page.keyboard.press("e")
+        expect(page.locator("#answer")).to_be_focused()
+        page.keyboard.press("Escape")
+        expect(page.locator("#answer")).to_be_hidden()
+        page.keyboard.press("a")
+        page.wait_for_url(f"**/reviews/{made[0]}*")
+        page.keyboard.press("u")
+        page.wait_for_url(f"**/reviews/{made[1]}*")
+        expect(page.get_by_text("한 사람 승인").first).to_be_visible()
 
 
 def _leave_only(session: Session, wanted: set[str]) -> None:

@@ -96,3 +96,48 @@ def test_a_page_that_is_not_there_says_what_to_do(platform: Platform) -> None:
         unknown = client.get(f"/reviews/{'0' * 32}")
     assert (missing.status_code, "메뉴에서 다시 찾아" in missing.text) == (404, True)
     assert (unknown.status_code, "review_item_not_found" in unknown.text) == (404, True)
+
+
+def test_a_search_goes_on_from_item_to_item(platform: Platform) -> None:
+    made = platform.add_items(2, "같은 조건")
+    queue = "kind=glossary&others=true"
+    with platform.logged_in("approver") as approver:
+        place = approver.post("/reviews/next", data={"csrf": "csrf-of-approver", "queue": queue}).headers["location"]
+        assert "queue=kind%3Dglossary%26others%3Dtrue" in place
+        assert f'name="queue" value="{queue.replace("&", "&amp;")}"' in approver.get(place).text
+        done = decide(approver, "approver", made[0], "reject", version="1", reason="duplicate", queue=queue)
+        assert "queue=kind%3Dglossary%26others%3Dtrue" in done.headers["location"]
+        none = {"csrf": "csrf-of-approver", "queue": "kind=summary"}
+        assert approver.post("/reviews/next", data=none).headers["location"].startswith("/reviews?kind=summary&notice=")
+        assert decide(approver, "approver", made[1], "skip", queue="<script>").status_code == 422
+
+
+def test_the_queue_is_narrowed_by_day_rubric_and_tag(platform: Platform) -> None:
+    platform.add_items(1, "오늘 들어온")
+    with platform.logged_in("auditor") as auditor:
+        assert "오늘 들어온 0" in auditor.get("/reviews?kind=glossary&first_day=2020-01-01").text
+        for query in ("first_day=2999-01-01", "last_day=2020-01-01", "rubric=dangerous", "tag=nothing_like_it"):
+            assert "오늘 들어온 0" not in auditor.get(f"/reviews?kind=glossary&{query}").text
+        assert auditor.get("/reviews?first_day=2020-13-01").status_code == 422
+
+
+def test_the_second_approval_is_listed_for_others_only(platform: Platform) -> None:
+    item_id = corrected(platform)
+    with platform.logged_in("approver") as first, platform.logged_in("approver2") as second:
+        assert decide(first, "approver", item_id, "approve", version="2").status_code == 303
+        assert item_id not in first.get("/approvals").text
+        assert item_id in second.get("/approvals").text
+        form = {"csrf": "csrf-of-approver2", "queue": "state=first_approved&others=true"}
+        assert second.post("/reviews/next", data=form).status_code == 303
+        assert decide(second, "approver2", item_id, "approve", version="3").status_code == 303
+        assert item_id not in second.get("/approvals").text
+        shown = second.get(f"/reviews/{item_id}").text
+    assert [shown.count(word) > 0 for word in ("두 번째 승인", "approver 님", "오늘")] == [True, True, True]
+
+
+def test_the_base_answers_beside_the_versions_that_serve(platform: Platform) -> None:
+    item_id = hostile(platform)
+    with platform.logged_in("reviewer") as reviewer:
+        shown = reviewer.post(f"/reviews/{item_id}/compare", data={"csrf": "csrf-of-reviewer"})
+    assert (shown.status_code, "바탕 모델" in shown.text) == (200, True)
+    assert "<img src=x" not in shown.text

@@ -41,8 +41,23 @@ function move(step) {
   next.querySelector("a")?.focus();
 }
 
+// Out of a field the shortcuts work again; what was typed stays.
+function leave(event) {
+  const opened = event.target.closest?.("details[open]");
+  if (!isWriting(event.target) || !opened) return;
+  event.preventDefault();
+  opened.open = false;
+  opened.querySelector("summary")?.focus();
+}
+
 // event.code names the key and not the letter, so shortcuts work while a Hangul input method is on.
 document.addEventListener("keydown", (event) => {
+  if (event.code === "Enter" && (event.ctrlKey || event.metaKey) && !event.isComposing && event.target.matches?.("textarea")) {
+    event.preventDefault();
+    event.target.form?.requestSubmit();
+    return;
+  }
+  if (event.code === "Escape" && !event.isComposing) leave(event);
   if (event.isComposing || event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
   const { on, map } = keys();
   if (!on || isWriting(event.target)) return;
