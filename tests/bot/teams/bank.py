@@ -14,6 +14,8 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from bot.gateway.directory import Person
 from bot.gateway.settings import GatewaySettings
@@ -23,24 +25,33 @@ from bot.gateway.teams.streamed_message import PIECE_SECONDS, StreamedMessage
 from bot.teams_door.activity import activity_of, message_of
 from bot.teams_door.inbox import InboxDoor, InboxWorker, KeyPair
 from bot.teams_door.message import TeamsMessage
+from llm_service.masked import RawText
+from llm_service.masking.masker import Masker
 from tests.bot.gateway.stand_ins import SENTENCES, SOURCES, KeptTurn, LlmServiceStandIn
 from tests.bot.teams.microsoft import APP_ID, TENANT, FakeConnector, payload
 
 SPEED = 20.0
+UNLIMITED = {"questions_per_minute_per_user": 10_000, "questions_at_once_per_user": 10_000}
 WEB_CHAT = "https://bank.example/chat"
 
 
 @dataclass
 class TalkingStandIn(LlmServiceStandIn):
-    """Answers every question with `words` (the usual ones if empty), a word at a time."""
+    """Answers a question with what `said` holds for it, else with `words`, else as usual; a word at a time.
+
+    `masker` is the real one, where what may leave has to be judged as the real service judges it.
+    """
 
     words: str = ""
+    said: dict[str, str] = field(default_factory=dict)
+    masker: Masker | None = None
     cited: list[dict[str, Any]] = field(default_factory=lambda: list(SOURCES))
     stopped_at: float | None = None
 
     async def generate(self, turn: KeptTurn) -> None:
         self.emit(turn, "sources", {"sources": self.cited})
-        for piece in re.findall(r"\S+\s*", self.words or "".join(SENTENCES)):
+        words = self.said.get(turn.question) or self.words or "".join(SENTENCES)
+        for piece in re.findall(r"\S+\s*", words):
             if turn.stopped:
                 self.stopped_at = time.monotonic()
                 break
@@ -49,6 +60,12 @@ class TalkingStandIn(LlmServiceStandIn):
         turn.state = "stopped" if turn.stopped else "answered"
         done = {"turn_id": turn.turn_id, "state": turn.state, "refused": False, "engine": "stand-in"}
         self.emit(turn, "done", {**done, "timings": {}})
+
+    async def mask(self, request: Request) -> Response:
+        if self.masker is None or self.masking_down:
+            return await super().mask(request)
+        found = self.masker.mask(RawText((await request.json())["text"]))
+        return JSONResponse({"masked": found.text, "entity_counts": dict(found.counts)})
 
 
 class Staff:
@@ -95,18 +112,23 @@ def settings_of(redis_url: str, keys: KeyPair, **changes: Any) -> TeamsSettings:
 
 @asynccontextmanager
 async def in_teams(
-    gateway: dict[str, Any], redis_url: str, keys: KeyPair, llm_service: TalkingStandIn, speed: float = 1.0
+    gateway: dict[str, Any],
+    redis_url: str,
+    keys: KeyPair,
+    llm_service: TalkingStandIn,
+    speed: float = 1.0,
+    abandoned_milliseconds: int = 60_000,
 ) -> AsyncIterator[InTeams]:
     """A worker that runs, and a person who talks to it."""
     connector = FakeConnector(clock=lambda: time.monotonic() * speed)
     http = httpx.AsyncClient(transport=httpx.ASGITransport(connector.app()))
     inbox = InboxDoor(redis_url, keys.public, 1000)
-    settings = GatewaySettings(**{**gateway, "redis_url": redis_url})
+    settings = GatewaySettings(**{**gateway, "redis_url": redis_url, **UNLIMITED})
     worker = TeamsWorker(
         settings,
         settings_of(redis_url, keys),
         http,
-        InboxWorker(redis_url, keys.private, uuid4().hex, wait_milliseconds=50),
+        InboxWorker(redis_url, keys.private, uuid4().hex, abandoned_milliseconds, wait_milliseconds=50),
         people=Staff(),
         pace_seconds=PIECE_SECONDS / speed,
         message=partial(

@@ -104,6 +104,7 @@ class Received:
 @dataclass
 class _Stream:
     id: str
+    conversation: str
     began: float
     text: str = ""
     last: float = 0.0
@@ -201,9 +202,9 @@ class FakeConnector:
             self.broken_rules.append("a stream outside a one-to-one chat")
         stream = self.streams.get(info.get("streamId", ""))
         if stream is None:
-            stream = _Stream(f"m{len(self.messages) + 1}", now)
+            stream = _Stream(f"m{len(self.messages) + 1}", conversation, now)
             self.streams[stream.id] = stream
-            if sum(not other.is_over for other in self.streams.values()) > 1:
+            if sum(not other.is_over and other.conversation == conversation for other in self.streams.values()) > 1:
                 self.broken_rules.append("two streams at once")
             self.messages[stream.id] = activity
         elif now - stream.last < 1.0 and activity["type"] == "typing":

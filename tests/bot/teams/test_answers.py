@@ -1,6 +1,8 @@
 """Answers in Teams: streamed in one-to-one chats, whole elsewhere, labelled, cited, judged, never silent."""
 
 import asyncio
+import json
+import random
 import time
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
@@ -8,10 +10,15 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 import pytest
+import redis
 from starlette.responses import JSONResponse
 
+from benchmarks.pii import values
+from bot.gateway.teams.kept import KeptMessages
 from bot.gateway.texts import sentence
-from bot.teams_door.inbox import KeyPair
+from bot.teams_door.activity import activity_of, message_of
+from bot.teams_door.inbox import STREAM, InboxDoor, InboxWorker, KeyPair
+from llm_service import wiring
 from tests.bot.gateway.stand_ins import (
     PHONE_NUMBER,
     RASA_TOKEN,
@@ -22,14 +29,16 @@ from tests.bot.gateway.stand_ins import (
     served,
 )
 from tests.bot.teams.bank import SPEED, WEB_CHAT, InTeams, TalkingStandIn, in_teams
-from tests.bot.teams.microsoft import FakeConnector, Received, throttled
+from tests.bot.teams.microsoft import FakeConnector, Received, payload, throttled
 
 ANSWER = "".join(SENTENCES)
 WORDS_A_SECOND = 3
 
 
 class Chat(Protocol):
-    def __call__(self, speed: float = 1.0, **stand_in: Any) -> AbstractAsyncContextManager[InTeams]: ...
+    def __call__(
+        self, speed: float = 1.0, abandoned_milliseconds: int = 60_000, **stand_in: Any
+    ) -> AbstractAsyncContextManager[InTeams]: ...
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +59,12 @@ def behind() -> Iterator[tuple[Swap, Swap, dict[str, Any]]]:
 def chat(behind: tuple[Swap, Swap, dict[str, Any]], redis_url: str, inbox_keys: KeyPair) -> Chat:
     llm_swap, rasa_swap, settings = behind
 
-    def opened(speed: float = 1.0, **stand_in: Any) -> AbstractAsyncContextManager[InTeams]:
+    def opened(
+        speed: float = 1.0, abandoned_milliseconds: int = 60_000, **stand_in: Any
+    ) -> AbstractAsyncContextManager[InTeams]:
         llm_service = TalkingStandIn(**stand_in)
         llm_swap.inside, rasa_swap.inside = llm_service.app(), RasaStandIn().app()
-        return in_teams(settings, redis_url, inbox_keys, llm_service, speed)
+        return in_teams(settings, redis_url, inbox_keys, llm_service, speed, abandoned_milliseconds)
 
     return opened
 
@@ -330,6 +341,32 @@ async def test_t7_nothing_leaves_while_masking_is_away(chat: Chat) -> None:
         assert person.connector.texts[0] == blocked
 
 
+SLOTS = {
+    "주민등록번호는 {} 입니다.": values.rrn,
+    "외국인등록번호는 {} 입니다.": values.frn,
+    "카드번호 {} 로 결제되었습니다.": values.card,
+    "계좌번호 {} 로 입금해 주세요.": values.account,
+    "전화번호 {} 로 연락해 주세요.": values.phone,
+}
+
+
+async def test_t7_no_value_of_a_synthetic_corpus_leaves_for_teams(chat: Chat, analysers: wiring.Analysers) -> None:
+    r = random.Random(20261121)
+    made = [(frame, make(r).text) for frame, make in SLOTS.items() for _ in range(20)]
+    said = {
+        f"{number}번째 질문은 무엇인가요?": f"확인한 내용입니다. {frame.format(value)} 감사합니다. [1]"
+        for number, (frame, value) in enumerate(made)
+    }
+    async with chat(SPEED, said=said, masker=analysers.masker) as person:
+        for number, question in enumerate(said):
+            conversation = {**payload("personal_message")["conversation"], "id": f"a:chat-{number}"}
+            await person.say("personal_message", text=question, conversation=conversation)
+        blocked = sentence("outbound", "personal_data_blocked", "ko").format(web=WEB_CHAT)
+        await person.connector.until(lambda connector: connector.texts == [blocked] * len(made), seconds=90)
+        left = json.dumps([one.activity for one in person.connector.received], ensure_ascii=False)
+        assert [value for _, value in made if value in left] == []
+
+
 async def test_two_questions_of_one_chat_are_answered_one_after_the_other(chat: Chat) -> None:
     async with chat(SPEED, **words_for(5)) as person:
         await person.say("personal_message", text="첫 질문")
@@ -352,6 +389,33 @@ async def test_a_foreign_tenants_message_in_the_inbox_is_not_handled(chat: Chat)
         await person.say("channel_mention")
         await person.connector.until(one_message)
         assert person.llm_service.generations == 1
+
+
+async def test_what_a_lost_worker_began_is_ended_in_its_place_by_the_next(
+    chat: Chat, redis_url: str, inbox_keys: KeyPair
+) -> None:
+    message = message_of(activity_of(json.dumps(payload("personal_message")).encode()))
+    assert message is not None
+    door = InboxDoor(redis_url, inbox_keys.public, 10)
+    lost = InboxWorker(redis_url, inbox_keys.private, "lost")
+    kept = KeptMessages(redis_url, feedback_days=1)
+    await lost.prepare()
+    await door.put(message)
+    assert await lost.take() is not None
+    await kept.keep_begun(message.conversation_id, message.activity_id, "m1")
+    for part in (door, lost, kept):
+        await part.close()
+    async with chat(SPEED, abandoned_milliseconds=1500, **words_for(10)) as person:
+        person.connector.messages["m1"] = {"text": "낱말"}
+        await person.connector.until(lambda connector: bool(finals(connector)))
+        assert person.connector.texts == [person.llm_service.words]
+        assert [one.method for one in person.connector.received] == ["PUT"]
+        await eventually(lambda: left_in(redis_url) == 0)
+
+
+def left_in(redis_url: str) -> int:
+    with redis.Redis.from_url(redis_url) as client:
+        return int(client.xlen(STREAM))
 
 
 async def eventually(is_so: Any, seconds: float = 10.0) -> None:
