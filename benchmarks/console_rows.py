@@ -39,10 +39,26 @@ ANSWER: Final = (
 RETRIEVAL: Final = json.dumps(
     {
         "candidates": [
-            {"passage_id": number, "label": f"여신 내규 제{number}조 (시행 2025-04-01)", "score": 0.9 - number / 50}
+            {
+                "passage_id": number,
+                "label": f"여신 내규 제{number}조 (시행 2025-04-01)",
+                "score": 0.9 - number / 50,
+                "signals": {},
+            }
             for number in range(1, 9)
         ],
-        "verdicts": [{"sentence": number, "passed": True, "cited": [1]} for number in range(4)],
+        "verdicts": [
+            {
+                "sentence": number,
+                "passed": True,
+                "failures": [],
+                "unsupported": [],
+                "entailment": None,
+                "cited": [1],
+                "rewritten": False,
+            }
+            for number in range(4)
+        ],
         "confidence": 0.83,
     },
     ensure_ascii=False,

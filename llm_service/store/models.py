@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -112,6 +113,13 @@ class Turn(Base):
         ),
         Index("ix_turns_created_at", "created_at", "id"),
         Index("ix_turns_adapter", "adapter", "answered_at"),
+        # The few turns that are being written right now, for whoever looks after abandoned ones.
+        Index(
+            "ix_turns_answering",
+            "answering_since",
+            postgresql_where=text("state = 'answering'"),
+            sqlite_where=text("state = 'answering'"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
