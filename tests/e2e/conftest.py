@@ -146,3 +146,10 @@ def screenshot_path(pytestconfig: pytest.Config) -> Path | None:
     """Where to write the picture of the widget for the README (`HAECHI_SCREENSHOT`); None writes none."""
     named = os.environ.get("HAECHI_SCREENSHOT")
     return pytestconfig.rootpath / named if named else None
+
+
+@pytest.fixture(scope="session")
+def pictures(pytestconfig: pytest.Config) -> Path | None:
+    """The folder for the guide's pictures (`HAECHI_PICTURES=docs/images`); None takes none."""
+    named = os.environ.get("HAECHI_PICTURES")
+    return pytestconfig.rootpath / named if named else None

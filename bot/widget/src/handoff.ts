@@ -17,7 +17,7 @@ export interface HandoffStatus {
 
 type Told =
   | { event: "state"; data: { state: HandoffStatus["state"]; text: string } }
-  | { event: "message"; data: { author: "agent" | "person"; message_id: string; text: string } };
+  | { event: "message"; data: { author: "agent" | "person"; message_id: string; text: string; masked?: string } };
 
 export interface HandoffListener {
   changed(): void;
@@ -147,10 +147,11 @@ export class Handoff {
       if (this.status) this.status = { ...this.status, state: data.state, text: data.text || this.status.text };
       if (data.text && data.state !== "waiting") this.#listener.said(saidTurn("notice", `state-${id}`, data.text));
     } else if (data.author === "agent") {
-      this.#listener.said(saidTurn("staff", data.message_id, data.text));
+      this.#listener.said(saidTurn("staff", data.message_id, data.text, data.masked));
       this.#listener.replied();
     } else {
-      this.#listener.said({ ...newTurn(data.text), messageId: data.message_id, state: "ended" });
+      const maskedQuestion = data.masked ?? data.text;
+      this.#listener.said({ ...newTurn(data.text), messageId: data.message_id, maskedQuestion, state: "ended" });
     }
     this.#listener.changed();
   }

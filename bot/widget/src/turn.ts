@@ -84,12 +84,12 @@ export function newTurn(question: string): Turn {
 }
 
 /** Words that answer no question: a member of staff's, or a notice of how the hand-off stands. */
-export function saidTurn(from: "staff" | "notice", messageId: string, text: string): Turn {
+export function saidTurn(from: "staff" | "notice", messageId: string, text: string, masked = text): Turn {
   const label = from === "staff" ? "label_person" : null;
-  return { ...newTurn(""), messageId, from, answer: text, state: "ended", label };
+  return { ...newTurn(""), messageId, from, maskedQuestion: "", answer: text, maskedAnswer: masked, state: "ended", label };
 }
 
-/** The turn as it may be kept; null where it is not known to be masked. Staff's words are fetched anew. */
+/** The turn as it may be kept; null while it is not known to be masked. */
 export function savedTurn(turn: Turn): SavedTurn | null {
   const { messageId, from, sources, state, label, refused, turnId, maskedQuestion, maskedAnswer } = turn;
   if (maskedQuestion === null || state === "waiting" || state === "writing") return null;

@@ -4,8 +4,12 @@ import base64
 import hashlib
 import hmac
 import json
+import runpy
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -107,6 +111,35 @@ def test_a_forged_token_is_not_accepted(key: str, algorithm: Any, forge: Any) ->
 def test_without_a_key_no_signed_token_is_accepted() -> None:
     with pytest.raises(Declined, match="identity_not_accepted"):
         SignedTokens("", "HS256").person(token())
+
+
+EXAMPLES = Path(__file__).parents[3] / "bot" / "widget" / "examples"
+GUIDE = Path(__file__).parents[3] / "docs" / "widget.md"
+
+
+def test_the_guides_python_signs_what_the_gateway_reads() -> None:
+    example = runpy.run_path(str(EXAMPLES / "sign_token.py"))
+    read = SignedTokens(SECRET, "HS256").person(example["sign_token"]("1234567890", b"a key for pseudonyms", SECRET))
+    assert read.kind == "customer"
+    assert "1234567890" not in read.subject
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="NOT TRIED: the guide's example needs node")
+def test_the_guides_node_signs_what_the_gateway_reads() -> None:
+    pem = PRIVATE_KEY.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    script = f"""import {{ signToken }} from {json.dumps((EXAMPLES / "sign_token.mjs").as_uri())};
+        console.log(signToken("1234567890", "a key for pseudonyms", {json.dumps(pem)}));"""
+    command = ["node", "--input-type=module", "--eval", script]
+    signed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    assert SignedTokens(PUBLIC_PEM, "EdDSA").person(signed).kind == "customer"
+
+
+def test_the_guide_shows_the_examples_as_they_are() -> None:
+    guide = GUIDE.read_text(encoding="utf-8")
+    for example in ("sign_token.py", "sign_token.mjs"):
+        assert (EXAMPLES / example).read_text(encoding="utf-8") in guide
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ export interface Citations {
   label(number: number): string | null;
   open(number: number): void;
   tableLabel: string;
+  linkTitle: string;
 }
 
 type Drawn = TemplateResult | string;
@@ -57,7 +58,7 @@ function drawInline(inline: Inline, citations: Citations): Drawn {
     case "em":
       return html`<em>${drawInlines(inline.children, citations)}</em>`;
     case "link":
-      return html`<a href=${inline.href} target="_blank" rel="noopener noreferrer">${drawInlines(inline.children, citations)}</a>`;
+      return html`<a href=${inline.href} title=${citations.linkTitle} target="_blank" rel="noopener noreferrer">${drawInlines(inline.children, citations)}</a>`;
     case "citation":
       return drawCitation(inline.number, citations);
   }

@@ -42,6 +42,7 @@ function drawAnswer(turn: Turn, t: Texts, actions: TurnActions): TemplateResult 
       label: (number) => (turn.sources.some((source) => source.number === number) ? t("source_number", { number }) : null),
       open: (number) => actions.openSource(turn, number),
       tableLabel: t("table"),
+      linkTitle: t("new_window"),
     })}</div>
     <div class="notes">${turn.notes.filter((note) => note.after).map(drawNote)}</div>
     ${turn.sources.length ? drawSources(turn, t, actions) : nothing}
