@@ -3,6 +3,7 @@
 OpenID Connect Core 1.0 and Back-Channel Logout 1.0, by Authlib and joserfc. Knows no page and no cookie.
 """
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -29,6 +30,7 @@ from llm_service.store import console
 from llm_service.store.transactions import Transactions
 
 TIMEOUT_SECONDS: Final = 4.0
+"""For everything that one request asks of the provider together, however slowly it answers."""
 STATE_LIVES: Final = timedelta(minutes=10)
 LOGOUT_TOKEN_LIVES: Final = timedelta(minutes=10)
 LEEWAY_SECONDS: Final = 30
@@ -195,9 +197,9 @@ class Provider:
             trust_env=False,
         )
         try:
-            async with client:
+            async with asyncio.timeout(TIMEOUT_SECONDS), client:
                 yield client
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, TimeoutError) as error:
             LOG.warning("provider unreachable", kind=type(error).__name__)
             raise Declined("provider_down", 503) from None
         except (OAuthError, JoseError, ValueError, KeyError) as error:

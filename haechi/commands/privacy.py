@@ -12,16 +12,20 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, fields
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, TextIO, TypeVar
 
 import typer
 
 from haechi.connection import platform
 from haechi.key_rotation import Rotation, rotate
+from haechi.later import later
 from haechi.secrets import ensure_secrets
 from haechi.settings import PlatformSettings
 from llm_service.client import AuditEvent, AuditVerification, Erased, LlmServiceClient
 from llm_service.settings import load_settings
+
+audit_file = later("haechi.audit_file")
 
 Returned = TypeVar("Returned")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object. / JSON으로 출력")]
@@ -118,10 +122,14 @@ def verify_audit(
         str,
         typer.Option(help="POSITION:SHA256 kept from an earlier run; the rows up to it must be the same. / 보관한 값"),
     ] = "",
+    file: Annotated[
+        Path | None,
+        typer.Option(help="An export, verified without the platform. / 내보낸 파일", exists=True, dir_okay=False),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """감사 기록이 고쳐지거나 빠지거나 뒤바뀌지 않았는지 확인합니다. Find any edited, removed or reordered audit row."""
-    found, kept = asyncio.run(_verified(_position_and_hash(expect)))
+    found, kept = _verified_file(file, expect) if file else asyncio.run(_verified(_position_and_hash(expect)))
     if as_json:
         typer.echo(json.dumps({**asdict(found), "expected_row_found": kept}))
     elif found.fault is None and kept:
@@ -139,6 +147,11 @@ def export_audit(
 ) -> None:
     """감사 기록을 해시와 함께 내보냅니다. Print every audit row with its hash, in the order of the chain."""
     asyncio.run(_exported(sys.stdout, format_, after))
+
+
+def _verified_file(path: Path, expect: str) -> tuple[AuditVerification, bool]:
+    exported = audit_file.verify_file(path, _position_and_hash(expect))
+    return AuditVerification(**vars(exported.verification)), exported.has_kept_row
 
 
 async def _verified(expected: tuple[int, str] | None) -> tuple[AuditVerification, bool]:

@@ -6,8 +6,8 @@ cut off and the whole rewritten shows only beside a hash kept elsewhere: the log
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -82,24 +82,31 @@ def chained_sha256(before: str, event: AuditEvent) -> str:
 def verify(session: Session) -> Verification:
     """Compute every hash again, in order, and compare; reads the table in pieces."""
     chain = _chain(session)
-    fault = _fault_of_beginning(session, chain)
-    position, before, rows = chain.before_first_position, chain.before_first_sha256, 0
-    where = position if fault else None
-    for event in _all_rows(session):
-        if fault is not None:
-            break
+    first, fault = chain.before_first_position, _fault_of_beginning(session, chain)
+    if fault is not None:
+        return Verification(0, first + 1, chain.last_position, chain.last_sha256, fault=fault, position=first)
+    found = followed(_all_rows(session), first, chain.before_first_sha256)
+    if found.fault is None and (found.last_position, found.last_sha256) != (chain.last_position, chain.last_sha256):
+        fault = "cut_off" if found.last_position < chain.last_position else "added"
+        found = replace(found, fault=fault, position=min(found.last_position, chain.last_position) + 1)
+    return replace(found, last_position=chain.last_position, last_sha256=chain.last_sha256)
+
+
+def followed(events: Iterable[AuditEvent], position: int, sha256: str | None) -> Verification:
+    """Follow the chain from behind a row, as far as it holds; of a chain whose beginning is elsewhere (`sha256` None)
+
+    the first row is believed. For rows out of the table as for rows out of an export.
+    """
+    rows, first = 0, position + 1
+    for event in events:
         rows += 1
         if event.position != position + 1:
-            fault, where = ("removed" if event.position > position + 1 else "added"), position + 1
-        elif event.sha256 != chained_sha256(before, event):
-            fault, where = "edited", event.position
-        position, before = event.position, event.sha256
-    if fault is None and (position, before) != (chain.last_position, chain.last_sha256):
-        fault = "cut_off" if position < chain.last_position else "added"
-        where = min(position, chain.last_position) + 1
-    return Verification(
-        rows, chain.before_first_position + 1, chain.last_position, chain.last_sha256, fault=fault, position=where
-    )
+            fault: Fault = "removed" if event.position > position + 1 else "added"
+            return Verification(rows, first, position, sha256 or "", fault=fault, position=position + 1)
+        if sha256 is not None and event.sha256 != chained_sha256(sha256, event):
+            return Verification(rows, first, position, sha256, fault="edited", position=event.position)
+        position, sha256 = event.position, event.sha256
+    return Verification(rows, first, position, sha256 or "")
 
 
 def chain_rows(session: Session, after_position: int, limit: int) -> list[AuditEvent]:
