@@ -46,7 +46,8 @@ PACE_SECONDS: Final = 1.0
 """Between two pieces of a stream: chat.appendStream takes 60 of them a minute (S3), and one message a second."""
 RATE_LIMIT_RETRIES: Final = 20
 CALL_TIMEOUT_SECONDS: Final = 10
-PING_SECONDS: Final = 2.0
+PING_SECONDS: Final = 1.0
+"""Between two looks of the SDK at its connection: so long a cut one may go unnoticed (S6)."""
 STOP_GRACE_SECONDS: Final = 20.0
 RESPONSE_HOST: Final = "hooks.slack.com"
 _log = get_logger("gateway.slack.app")

@@ -73,6 +73,7 @@ class StreamedMessage:
         self._began = began
         self._state: State = "updating" if taken_over else "waiting"
         self._ts = taken_over or ""
+        self._inherited = bool(taken_over)
         self._page_begins = 0
         self._sent = 0
         self._updated_at = -UPDATE_PACE_SECONDS
@@ -173,6 +174,8 @@ class StreamedMessage:
         except SlackApiError as error:
             if not stopped:
                 self._fell_out(error, stopping=True)
+            else:
+                _log.info("slack_stream_over", code=error.response.get("error", ""))
         except (TimeoutError, aiohttp.ClientError, SlackClientError) as error:
             self._lost(type(error).__name__)
 
@@ -185,16 +188,25 @@ class StreamedMessage:
         now = asyncio.get_running_loop().time()
         if self._ts and now - self._updated_at >= UPDATE_PACE_SECONDS:
             self._updated_at = now
+            await self._end_inherited()
             page = next(whole.behind(self._page_begins).pages(MARKDOWN_CHARACTERS))
             await self._called(self._client.chat_update(channel=self._place.channel, ts=self._ts, **_content([page])))
 
     async def _replace(self, whole: OutboundText, below: Sequence[dict[str, Any]]) -> None:
         if not self._ts:
             return await self._post(whole.behind(self._page_begins), below)
+        await self._end_inherited()
         first, *others = whole.behind(self._page_begins).pages(MARKDOWN_CHARACTERS)
         content = _content([first], () if others else below)
         await self._called(self._client.chat_update(channel=self._place.channel, ts=self._ts, **content))
         return await self._post_pages(others, below)
+
+    async def _end_inherited(self) -> None:
+        """A stream that another process left open takes no update; whether it is still open, Slack alone knows."""
+        if self._inherited:
+            self._inherited = False
+            await self._close_stream([], stopped=True)
+            self._state = "updating"
 
     async def _post(self, whole: OutboundText, below: Sequence[dict[str, Any]]) -> None:
         await self._post_pages(list(whole.pages(MARKDOWN_CHARACTERS)), below)

@@ -94,7 +94,7 @@ class FakeSlack:
 
     @property
     def open_sockets(self) -> list[web.WebSocketResponse]:
-        return [socket for socket in self.sockets if not socket.closed]
+        return [socket for socket in self.sockets if not socket.closed and not _is_cut(socket)]
 
     def kill(self, socket: web.WebSocketResponse) -> None:
         """Cut a connection without a word."""
@@ -247,6 +247,11 @@ class FakeSlack:
                 self.changed.set()
         self.changed.set()
         return socket
+
+
+def _is_cut(socket: web.WebSocketResponse) -> bool:
+    transport = socket._req.transport if socket._req is not None else None
+    return transport is None or transport.is_closing()
 
 
 @asynccontextmanager
