@@ -16,7 +16,7 @@ def _token() -> str:
     return secrets.token_urlsafe(SECRET_BYTES)
 
 
-_MAKERS: Mapping[str, Callable[[], str]] = {
+SECRET_MAKERS: Mapping[str, Callable[[], str]] = {
     "haechi_service_token": _token,
     "haechi_rasa_token": _token,
     "haechi_session_secret": _token,
@@ -26,7 +26,7 @@ _MAKERS: Mapping[str, Callable[[], str]] = {
     "haechi_redis_password": _token,
     "haechi_vault_keys": lambda: write_vault_keys([new_vault_key()]),
 }
-SECRET_NAMES = tuple(_MAKERS)
+SECRET_NAMES = tuple(SECRET_MAKERS)
 
 
 def ensure_secrets(home: Path) -> Path:
@@ -38,7 +38,7 @@ def ensure_secrets(home: Path) -> Path:
     for private in (home, directory):
         private.mkdir(parents=True, exist_ok=True, mode=0o700)
         private.chmod(0o700)
-    for name, make in _MAKERS.items():
+    for name, make in SECRET_MAKERS.items():
         path = directory / name
         if not path.exists():
             _write_private(path, make())

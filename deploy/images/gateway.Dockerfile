@@ -25,6 +25,7 @@ COPY llm_service/__init__.py llm_service/client.py llm_service/connections.py ll
 COPY bot/__init__.py /opt/haechi/bot/
 COPY bot/actions /opt/haechi/bot/actions
 COPY bot/gateway /opt/haechi/bot/gateway
+COPY bot/teams_door /opt/haechi/bot/teams_door
 USER 10001:10001
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python","/opt/haechi/probe.py","8080"]

@@ -1,4 +1,4 @@
-"""The health command of workers: `python /opt/haechi/heartbeat.py FILE SECONDS`; exit status 0 while the file is that young.
+"""The health command of workers, `heartbeat.py FILE SECONDS`: exit status 0 while the file is younger than that.
 
 Standard library only, so that images need no shell.
 """

@@ -22,6 +22,7 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/opt/haechi PYTHONUNBUFFERED=1 PYTHONDON
     HAECHI_HOME=/var/lib/haechi HAECHI_HEARTBEAT_FILE=/tmp/heartbeat OMP_NUM_THREADS=1
 WORKDIR /opt/haechi
 COPY --from=build /opt/venv /opt/venv
+COPY deploy/images/probe.py /opt/haechi/probe.py
 COPY deploy/images/heartbeat.py /opt/haechi/heartbeat.py
 COPY llm_service /opt/haechi/llm_service
 COPY trainer /opt/haechi/trainer

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from haechi import redis_server
+from haechi.deployment_secrets import write_deployment_secrets
 from haechi.doctor import _secrets
 from haechi.redis_server import RedisMissing, redis_program, write_configuration
 from haechi.secrets import SECRET_NAMES, ensure_secrets, read_secret
 from haechi.settings import PlatformSettings
+from llm_service.errors import Conflict
+from llm_service.settings import load_settings
 
 
 def test_secrets_are_made_once_and_only_their_owner_can_read_them(tmp_path: Path) -> None:
@@ -67,3 +70,27 @@ def test_without_any_redis_the_error_names_the_command_that_installs_one(monkeyp
     monkeypatch.setattr(redis_server.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(RedisMissing, match="apt-get install redis-server"):
         redis_program()
+
+
+def test_a_deployment_gets_every_secret_once_and_none_is_replaced(tmp_path: Path) -> None:
+    directory = tmp_path / "secrets"
+    written = write_deployment_secrets(directory, "db.bank:5432", "redis.bank:6379")
+    assert {path.name for path in directory.iterdir()} == set(written)
+    assert directory.stat().st_mode & 0o077 == 0
+    kept = {name: (directory / name).read_text("ascii") for name in written}
+    assert kept["haechi_database_url"].startswith("postgresql://haechi:")
+    assert kept["postgresql_password"] in kept["haechi_database_url"]
+    assert kept["redis_configuration"].split()[1] in kept["haechi_redis_url"]
+    with pytest.raises(Conflict) as refused:
+        write_deployment_secrets(directory, "db.bank:5432", "redis.bank:6379")
+    assert refused.value.code == "secrets_exist"
+    assert {name: (directory / name).read_text("ascii") for name in written} == kept
+
+
+def test_production_starts_on_the_secrets_of_a_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "secrets"
+    write_deployment_secrets(directory, "db.bank:5432", "redis.bank:6379")
+    monkeypatch.setenv("HAECHI_SECRETS_DIRECTORY", str(directory))
+    monkeypatch.setenv("HAECHI_ENVIRONMENT", "production")
+    monkeypatch.setenv("HAECHI_QDRANT_URL", "http://qdrant:6333")
+    assert load_settings().environment == "production"
