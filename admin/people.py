@@ -7,6 +7,7 @@ from admin.parts import Parts
 from llm_service.adapter_client import AdapterClient
 from llm_service.client import PERSON_HEADER, ROLES_HEADER, LlmServiceClient
 from llm_service.evaluation_client import EvaluationClient
+from llm_service.handoff_client import AgentHandoffs
 from llm_service.learning_client import LearningClient
 from llm_service.operations_client import OperationsClient
 from llm_service.store import console
@@ -41,6 +42,11 @@ def evaluations_of(parts: Parts, person: Person) -> EvaluationClient:
     """The calls of evaluations and blind comparisons, made as this person."""
     headers = {PERSON_HEADER: person.account_id, ROLES_HEADER: ",".join(sorted(person.roles))}
     return EvaluationClient(parts.llm_service, headers)
+
+
+def handoffs_of(parts: Parts, person: Person) -> AgentHandoffs:
+    """The calls of hand-offs, made as this person."""
+    return AgentHandoffs(parts.llm_service, person.account_id, sorted(person.roles))
 
 
 def key_of(parts: Parts, account_id: str) -> str:

@@ -315,7 +315,7 @@ class LearningClient:
         return DatasetView(**await self._call("GET", f"/v1/datasets/{name}"))
 
     async def dataset_difference(self, name: str, against: str) -> dict[str, list[dict[str, str]]]:
-        """Rows added, removed and moved to the other split."""
+        """Rows added, removed, changed and moved to the other split, each with its question, masked."""
         return await self._call("GET", f"/v1/datasets/{name}/difference/{against}")
 
     async def request_training(self, dataset: str, recipe: str, base: str) -> TrainingRunView:

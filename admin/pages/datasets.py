@@ -1,4 +1,4 @@
-"""Dataset versions: asked for, looked at, compared. No text of them is shown: it lies in files."""
+"""Dataset versions: asked for, looked at, compared. Questions are those of the review queue; rows lie in files."""
 
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from admin.rendering import back, page
 
 router = APIRouter()
 PartsHere = Annotated[Parts, Depends(parts_of)]
+SHOWN_ROWS = 200
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -58,4 +59,5 @@ async def dataset(
         others=[other.name for other in await learning.datasets() if other.name != name],
         compared=compared,
         difference=difference,
+        shown_rows=SHOWN_ROWS,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated, Final
@@ -15,6 +16,7 @@ from admin.pages.datasets import NAME
 from admin.parts import Parts, parts_of
 from admin.people import evaluations_of, learning_of, names
 from admin.rendering import back, page
+from llm_service.learning_client import LearningClient, LossPointView, TrainingRunView
 
 router = APIRouter()
 PartsHere = Annotated[Parts, Depends(parts_of)]
@@ -24,6 +26,9 @@ ENDED: Final = ("succeeded", "failed", "cancelled")
 LOOK_EVERY_SECONDS: Final = 1.0
 LONGEST_STREAM_SECONDS: Final = 600.0
 """A browser comes back by itself, with the step it has; a login that ended meanwhile is noticed then."""
+
+
+COME_BACK_AFTER_MILLISECONDS: Final = 1000
 
 
 @router.get("/runs", name="runs")
@@ -79,25 +84,33 @@ async def run_events(
 
 
 async def _followed(parts: Parts, person: Person, run_id: str, after_step: int) -> AsyncIterator[str]:
+    """Events until the run is over, or until it is time for the browser to come back."""
     learning = learning_of(parts, person)
-    async with asyncio.timeout(LONGEST_STREAM_SECONDS):
-        while True:
-            points = await learning.training_points(run_id, after_step)
-            for point in points:
-                after_step = point.step
+    until = time.monotonic() + LONGEST_STREAM_SECONDS
+    newest: LossPointView | None = None
+    yield f"retry: {COME_BACK_AFTER_MILLISECONDS}\n\n"
+    while time.monotonic() < until:
+        # The newest point is asked for again: what is held out is measured after the step's loss is told.
+        for point in await learning.training_points(run_id, max(after_step - 1, -1)):
+            if point.step > after_step or (newest is not None and point != newest):
+                after_step, newest = point.step, point
                 yield f"id: {point.step}\nevent: point\ndata: {json.dumps(asdict(point))}\n\n"
-            found = await learning.training_run(run_id)
-            log = await learning.training_log(run_id)
-            told = {
-                "state": found.state,
-                "stage": found.stage,
-                "progress": found.progress,
-                "step": found.step,
-                "total_steps": found.total_steps,
-                "lines": log.lines,
-            }
-            yield f"event: progress\ndata: {json.dumps(told, ensure_ascii=False)}\n\n"
-            if found.state in ENDED:
-                yield "event: over\ndata: {}\n\n"
-                return
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
+        found = await learning.training_run(run_id)
+        yield f"event: progress\ndata: {await _progress(learning, found)}\n\n"
+        if found.state in ENDED:
+            yield "event: over\ndata: {}\n\n"
+            return
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+
+async def _progress(learning: LearningClient, found: TrainingRunView) -> str:
+    log = await learning.training_log(found.id)
+    told = {
+        "state": found.state,
+        "stage": found.stage,
+        "progress": found.progress,
+        "step": found.step,
+        "total_steps": found.total_steps,
+        "lines": log.lines,
+    }
+    return json.dumps(told, ensure_ascii=False)

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from haechi.commands.review import AsJson, Person, call
+from haechi.later import later
 from llm_service.learning_client import DatasetView
 from llm_service.settings import load_settings
 from trainer.curated import read_curated
-from trainer.drafting import DraftKind, draft
-from trainer.worker import do_here
+from trainer.draft_kinds import DraftKind
 
+drafting, worker = later("trainer.drafting"), later("trainer.worker")
 Name = Annotated[str, typer.Argument(help="Name of a version, such as bank-qa-v3. / 데이터셋 이름")]
 
 
@@ -42,7 +43,7 @@ def build(
     settings: dict[str, Any] = {"general_share": general_share, "heldout_share": heldout_share, "seed": seed}
     wanted = call(person, lambda learning: learning.request_dataset(settings))
     if not queued:
-        do_here(load_settings(), "build_dataset", wanted.id)
+        worker.do_here(load_settings(), "build_dataset", wanted.id)
     _print(call(person, lambda learning: learning.dataset(wanted.name)), as_json=as_json)
 
 
@@ -68,13 +69,13 @@ def diff(
     person: Person = "",
     as_json: AsJson = False,
 ) -> None:
-    """두 데이터셋의 차이를 보여줍니다. Rows that came, went, or moved to the other split."""
+    """두 데이터셋의 차이를 보여줍니다. Rows that came, went, changed, or moved to the other split."""
     found = call(person, lambda learning: learning.dataset_difference(name, against))
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return
-    for sign, rows in (("+", found["added"]), ("-", found["removed"]), ("~", found["moved"])):
-        for row in rows:
+    for sign, name_of_rows in (("+", "added"), ("-", "removed"), ("*", "changed"), ("~", "moved")):
+        for row in found[name_of_rows]:
             typer.echo(f"{sign} {row['row_id'][:12]}  {row['kind']:20} {row['split']}")
 
 
@@ -119,7 +120,7 @@ def draft_exercises(
     as_json: AsJson = False,
 ) -> None:
     """문서로 연습 예문을 만들어 검토 목록에 올립니다. Draft exercises from the documents into the review queue."""
-    drafted = draft(load_settings(), kind, limit, seed)
+    drafted = drafting.draft(load_settings(), kind, limit, seed)
     if as_json:
         typer.echo(json.dumps(asdict(drafted)))
         return

@@ -36,7 +36,7 @@ class LearningDesk:
         return await self._transactions.read(lambda session: _dataset(session, datasets.by_name(session, name)))
 
     async def difference(self, name: str, against: str) -> dict[str, list[dict[str, str]]]:
-        """Rows added, removed and moved. Raises `NotFound` (dataset_not_found)."""
+        """Rows added, removed, changed and moved. Raises `NotFound` (dataset_not_found)."""
         return await self._transactions.read(partial(datasets.difference, name=name, against=against))
 
     async def request_training(self, person: str, dataset: str, recipe: str, base: str) -> TrainingRunView:

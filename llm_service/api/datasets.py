@@ -53,5 +53,5 @@ async def dataset(name: str, parts: ServiceParts, person: MayReadDatasets) -> di
 
 @router.get("/{name}/difference/{against}")
 async def difference(name: str, against: str, parts: ServiceParts, person: MayReadDatasets) -> dict[str, Any]:
-    """Rows that were added, removed, or moved to the other split, by id and kind."""
+    """Rows that were added, removed, changed, or moved to the other split, by id, kind and masked question."""
     return dict(await parts.learning.difference(name, against))

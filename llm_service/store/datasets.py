@@ -3,7 +3,7 @@
 The text of a version lies in files; here stand hashes, origins and counts. Knows no file.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -195,17 +195,21 @@ def rows_of(session: Session, version_id: str) -> list[DatasetRow]:
 
 
 def difference(session: Session, name: str, against: str) -> dict[str, list[dict[str, str]]]:
-    """The rows that `name` has and `against` has not (added), and the other way round (removed), by content."""
-    ours = {row.content_sha256: row for row in rows_of(session, by_name(session, name).id)}
-    theirs = {row.content_sha256: row for row in rows_of(session, by_name(session, against).id)}
+    """What `name` has more than `against` (added), less (removed), in other words (changed), moved to a split.
+
+    Rows of one example are the same row; its question is told as the review queue has it now, empty where it is gone.
+    """
+    ours = {row.row_id: row for row in rows_of(session, by_name(session, name).id)}
+    theirs = {row.row_id: row for row in rows_of(session, by_name(session, against).id)}
+    questions = _questions(session, {row.review_item_id for row in (*ours.values(), *theirs.values())})
+    both = sorted(ours.keys() & theirs.keys())
+    changed = [key for key in both if ours[key].content_sha256 != theirs[key].content_sha256]
+    moved = [key for key in both if ours[key].split != theirs[key].split and key not in set(changed)]
     return {
-        "added": [_told(ours[key]) for key in sorted(ours.keys() - theirs.keys())],
-        "removed": [_told(theirs[key]) for key in sorted(theirs.keys() - ours.keys())],
-        "moved": [
-            {**_told(ours[key]), "was": theirs[key].split}
-            for key in sorted(ours.keys() & theirs.keys())
-            if ours[key].split != theirs[key].split
-        ],
+        "added": [_told(ours[key], questions) for key in sorted(ours.keys() - theirs.keys())],
+        "removed": [_told(theirs[key], questions) for key in sorted(theirs.keys() - ours.keys())],
+        "changed": [_told(ours[key], questions) for key in changed],
+        "moved": [{**_told(ours[key], questions), "was": theirs[key].split} for key in moved],
     }
 
 
@@ -220,5 +224,22 @@ def _require_approved(session: Session, item_ids: Sequence[str]) -> None:
         raise Conflict("dataset_outdated", "examples were erased or reopened meanwhile; build the dataset again")
 
 
-def _told(row: DatasetRow) -> dict[str, str]:
-    return {"row_id": row.row_id, "kind": row.kind, "split": row.split, "group": row.group_key}
+def _questions(session: Session, item_ids: Collection[str | None]) -> dict[str, str]:
+    wanted = sorted(item_id for item_id in item_ids if item_id)
+    found: dict[str, str] = {}
+    for start in range(0, len(wanted), READ_BATCH_ROWS):
+        batch = wanted[start : start + READ_BATCH_ROWS]
+        rows = session.execute(select(ReviewItem.id, ReviewItem.proposed_question).where(ReviewItem.id.in_(batch)))
+        found.update((item_id, question) for item_id, question in rows)
+    return found
+
+
+def _told(row: DatasetRow, questions: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "row_id": row.row_id,
+        "kind": row.kind,
+        "split": row.split,
+        "group": row.group_key,
+        "review_item": row.review_item_id or "",
+        "question": questions.get(row.review_item_id or "", ""),
+    }

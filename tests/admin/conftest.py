@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from llm_service import wiring
 from tests.admin.platform import Platform, running_platform
 from tests.conftest import PostgresServer
+from tests.e2e.conftest import CHROMIUM_ARGUMENTS, chromium_path
 
 POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
 
@@ -36,3 +38,14 @@ def platform(
     with running_platform(home, analysers, server.url(name)) as running:
         yield running
     server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    executable = chromium_path()
+    if executable is None:
+        pytest.skip("NO BROWSER TEST RUNS: chromium is missing; apt-get install chromium fonts-noto-cjk")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()

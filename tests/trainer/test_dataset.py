@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from llm_service.answering.prompt import instructions
 from llm_service.api.datasets import BuilderSettings
@@ -244,7 +246,28 @@ def test_two_versions_differ_by_what_came_and_what_went(transactions: Transactio
     found = transactions.run_blocking(lambda session: datasets.difference(session, second, first))
     assert [row["row_id"] for row in found["added"]] == [come.id]
     assert [row["row_id"] for row in found["removed"]] == [gone.id]
-    assert found["moved"] == []
+    assert (found["moved"], found["changed"]) == ([], [])
+    assert [row["question"] for row in found["added"]] == ["새로 들어온 질문입니다"]
+
+
+def test_an_example_in_other_words_is_the_same_row_changed(transactions: Transactions, files: DatasetFiles) -> None:
+    item = transactions.run_blocking(lambda session: approved_draft(session, "바뀔 질문입니다"))
+    first = build(transactions, files, requested(transactions), Sources(nobody))
+    transactions.run_blocking(partial(reworded, item_id=item.id))
+    second = build(transactions, files, requested(transactions), Sources(nobody))
+    found = transactions.run_blocking(lambda session: datasets.difference(session, second, first))
+    assert [row["row_id"] for row in found["changed"]] == [item.id]
+    assert (found["added"], found["removed"]) == ([], [])
+
+
+def reworded(session: Session, item_id: str) -> None:
+    """Reopened, proposed in other words, approved by two again."""
+    found = review.item(session, item_id)
+    review.reopen(session, ANA, item_id, found.version, "law_changed")
+    proposal = review.Proposal(found.proposed_question, MaskedText("다른 말로 쓴 답입니다."), "wrong")
+    review.propose(session, "e" * 64, item_id, found.version, proposal)
+    for person in (ANA, BEN):
+        review.approve(session, person, item_id, found.version)
 
 
 def test_altered_files_are_noticed(transactions: Transactions, files: DatasetFiles) -> None:
