@@ -57,10 +57,10 @@ export class Conversation {
     await this.#answer(turn);
   }
 
-  /** Asks again: the same message where the connection failed, a new one where the answer did. */
+  /** Asks again: the same message where the connection failed, so that nothing is answered twice; see `draw`. */
   async retry(turn: Turn): Promise<void> {
     if (this.running) return;
-    const again = { ...newTurn(turn.question), ...(turn.turnId ? {} : { messageId: turn.messageId }) };
+    const again = { ...newTurn(turn.question), messageId: turn.messageId };
     this.turns = this.turns.map((other) => (other === turn ? again : other));
     await this.#answer(again);
   }
@@ -165,6 +165,8 @@ export class Conversation {
         break;
       case "error":
         this.#fail(turn, this.#listener.locale() === "ko" ? data.message_ko : data.message, data.code);
+        // The answer itself has failed: asking again asks for another one.
+        turn.messageId = newId();
         break;
     }
   }

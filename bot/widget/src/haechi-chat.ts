@@ -113,7 +113,9 @@ export class HaechiChat extends LitElement {
   protected override willUpdate(changed: PropertyValues<this>): void {
     // Another person's token: nothing of the one before may stay on the screen.
     const before = changed.get("userToken");
-    if (before !== undefined && this.hasUpdated && subjectOf(before) !== subjectOf(this.userToken)) this.#begin();
+    const another = before !== undefined && subjectOf(before) !== subjectOf(this.userToken);
+    // The first token of somebody who has not yet asked as a guest changes nothing.
+    if (another && (before || this.#gateway.guest)) this.#begin();
     const scroller = this.#element<HTMLElement>(".scroller");
     this.#follow = scroller !== null && Math.abs(scroller.scrollTop - this.#scrolledTo) < 2;
   }
@@ -412,6 +414,7 @@ export class HaechiChat extends LitElement {
 
   #begin(): void {
     this.#handoff.drop();
+    this.#gateway.guest = null;
     this.#conversation.clear();
     this.#restore();
   }
