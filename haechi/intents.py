@@ -16,12 +16,13 @@ from bot.gateway.client import GatewayError
 from bot.gateway.rasa import RasaClient, RasaUnusable
 from haechi.batch import CommandFailed
 from haechi.connection import is_listening, running_platform
+from haechi.later import later
 from haechi.secrets import ensure_secrets, read_secret
 from haechi.settings import PlatformSettings
 from haechi.start import Plan, find_rasa_python, plan_start, prepare, running
 from llm_service.masked import RawText
-from llm_service.masking.masker import build_masker
 
+masking = later("llm_service.masking.masker")
 POLL_SECONDS = 0.1
 RASA_START_SECONDS = 60.0
 
@@ -58,7 +59,7 @@ async def _through_own_rasa(settings: PlatformSettings) -> AsyncIterator[Classif
     own = settings.model_copy(update={"rasa_port": _free_port()})
     plan = _rasa_alone(plan_start(own))
     prepare(plan, lambda _step: None)
-    masker = build_masker()
+    masker = masking.build_masker()
     rasa = RasaClient(f"http://127.0.0.1:{own.rasa_port}", read_secret(settings.home, "haechi_rasa_token"))
 
     async def classify(text: str) -> dict[str, Any]:

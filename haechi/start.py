@@ -19,11 +19,10 @@ from typing import Any
 
 from rich.console import Console
 
-from admin import settings as console_settings
-from admin.logins import FIRST_LOGIN, first_password
 from bot.gateway.client import GatewayAnswer, GatewayError
 from haechi.connection import Platform, is_listening, running_platform
 from haechi.ingest import DocumentFolder, files_of, ingest_folders
+from haechi.later import later
 from haechi.secrets import ensure_secrets, read_secret
 from haechi.settings import PlatformSettings
 from haechi.supervisor import PROJECT
@@ -31,6 +30,7 @@ from haechi.texts import sentence
 from llm_service.client import ServiceError
 from llm_service.settings import load_settings
 
+console_settings, logins = later("admin.settings"), later("admin.logins")
 POLL_SECONDS = 0.1
 STAGES = ("mask", "route", "retrieve", "answer")
 STOP_SECONDS = 15.0
@@ -104,9 +104,9 @@ async def start_and_ask(
 
 async def _show_first_password(console: Console) -> None:
     """Where nobody can log in to the console yet, one account is made; its password is shown here and kept nowhere."""
-    password = await first_password(console_settings.load_settings())
+    password = await logins.first_password(console_settings.load_settings())
     if password is not None:
-        shown = sentence("start_first_password", login=FIRST_LOGIN, password=password)
+        shown = sentence("start_first_password", login=logins.FIRST_LOGIN, password=password)
         console.print(shown, style="bold", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Final, Literal
+from typing import Final
 
 from sqlalchemy.orm import Session
 
@@ -25,8 +25,8 @@ from llm_service.store.review import Draft
 from llm_service.wiring import Embedded
 from trainer.builders import glossary, grounded
 from trainer.builders.material import Exercise, as_candidate, usable
+from trainer.draft_kinds import DraftKind
 
-DraftKind = Literal["glossary", "four_choice", "four_choice_writing", "summary", "rag", "refusal"]
 GLOSSARY_KINDS: Final = frozenset({"glossary", "four_choice", "four_choice_writing"})
 GLOSSARY_MARK: Final = "용어"
 LICENCE: Final = "bank"

@@ -3,26 +3,22 @@
 import asyncio
 import json
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic_settings import BaseSettings
 from rich.console import Console
 from rich.table import Column, Table
 
-from admin.settings import ConsoleSettings
-from bot.actions import app as actions
-from bot.gateway.settings import GatewaySettings
-from bot.gateway.teams.settings import TeamsSettings
-from bot.rasa import settings as rasa_settings
-from bot.teams_door.settings import TeamsDoorSettings
 from haechi.commands import answers, directory, teams
 from haechi.commands.demo_loop import demo_loop
 from haechi.connection import is_listening, platform
-from haechi.doctor import Finding, examine
+from haechi.later import later
 from haechi.settings import PlatformSettings
-from haechi.start import start_and_ask
-from llm_service.settings import Settings
+
+if TYPE_CHECKING:
+    from haechi.doctor import Finding
+
+examination, page, start = later("haechi.doctor"), later("haechi.settings_page"), later("haechi.start")
 
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object. / JSON으로 출력")]
@@ -50,7 +46,7 @@ def up(
     """플랫폼을 시작하고 질문 하나를 해 봅니다. Start the platform and ask it one question."""
     console = Console()
     try:
-        answered = asyncio.run(start_and_ask(PlatformSettings(), documents or [], once=once, console=console))
+        answered = asyncio.run(start.start_and_ask(PlatformSettings(), documents or [], once=once, console=console))
     except KeyboardInterrupt:
         # Ctrl-C is how a platform that stays is stopped; a single question was then not answered.
         raise typer.Exit(INTERRUPTED if once else 0) from None
@@ -71,7 +67,7 @@ def status(as_json: AsJson = False) -> None:
 
 def doctor(as_json: AsJson = False) -> None:
     """빠진 것과 대역을 알려줍니다. What is missing, and what is a stand-in."""
-    findings = examine(PlatformSettings())
+    findings = examination.examine(PlatformSettings())
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
     else:
@@ -81,69 +77,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 def settings() -> None:
     """모든 설정을 Markdown으로 보여줍니다. Every setting, as the page docs/settings.md prints it."""
-    typer.echo(settings_page(), nl=False)
-
-
-SETTINGS_CLASSES: dict[str, type[BaseSettings]] = {
-    "The machine and the `haechi` command": PlatformSettings,
-    "Gateway": GatewaySettings,
-    "Teams door (DMZ)": TeamsDoorSettings,
-    "Teams worker": TeamsSettings,
-    "Console": ConsoleSettings,
-    "llm_service": Settings,
-}
-# Two processes read plain variables: Rasa's interpreter has no pydantic-settings, and the action server needs no more.
-_HOME = "Data directory; Rasa keeps its model there."
-_SECRETS = "Directory of secrets, a file each; empty means `secrets` in the data directory."
-PLAIN_VARIABLES: dict[str, tuple[tuple[str, object, str], ...]] = {
-    "Rasa": (
-        ("HAECHI_HOME", rasa_settings.DEFAULT_HOME, _HOME),
-        ("HAECHI_SECRETS_DIRECTORY", "", _SECRETS),
-        ("HAECHI_RASA_HOST", rasa_settings.DEFAULT_HOST, "Address Rasa listens on."),
-        ("HAECHI_RASA_PORT", rasa_settings.DEFAULT_PORT, "Port Rasa listens on."),
-        ("HAECHI_RASA_TOKEN", "", "Token that the gateway has to present to Rasa."),
-        ("HAECHI_ACTIONS_URL", rasa_settings.DEFAULT_ACTIONS_URL, "Where Rasa finds the action server."),
-        ("HAECHI_SERVICE_TOKEN", "", "Token that Rasa presents to the action server."),
-        (
-            "HAECHI_RASA_TRACKER_URL",
-            "",
-            "Redis that holds masked conversations, redis://[:password@]host:port/database, 30 minutes each; empty"
-            " keeps them in this process until it ends. `haechi up` sets it.",
-        ),
-        ("HAECHI_REDIS_PASSWORD", "", "Password of that Redis where the URL carries none."),
-    ),
-    "Action server": (
-        ("HAECHI_HOME", actions.DEFAULT_HOME, "Data directory."),
-        ("HAECHI_SECRETS_DIRECTORY", "", _SECRETS),
-        ("HAECHI_ACTIONS_HOST", actions.DEFAULT_HOST, "Address the action server listens on."),
-        ("HAECHI_ACTIONS_PORT", actions.DEFAULT_PORT, "Port the action server listens on."),
-        ("HAECHI_SERVICE_TOKEN", "", "Token that Rasa has to present."),
-    ),
-}
-PAGE_HEAD = """# Settings
-
-Printed by `haechi settings`; a test holds this page to the code. A value comes from the variable, else from a file of
-that name in lower case in the secrets directory (`HAECHI_SECRETS_DIRECTORY`, else `$HAECHI_HOME/secrets`), else it is
-the default.
-"""
-
-
-def settings_page() -> str:
-    """docs/settings.md: a table per part with variable, default and help."""
-    tables = {
-        title: tuple(
-            (f"HAECHI_{name.upper()}", described.get_default(call_default_factory=False), described.description)
-            for name, described in settings_class.model_fields.items()
-        )
-        for title, settings_class in SETTINGS_CLASSES.items()
-    }
-    parts = [PAGE_HEAD]
-    for title, rows in {**tables, **PLAIN_VARIABLES}.items():
-        parts.append(f"\n## {title}\n\n| variable | default | what it does |\n|---|---|---|\n")
-        for variable, default, meaning in rows:
-            shown = "" if default is None or str(default) == "" else f"`{default}`"
-            parts.append(f"| `{variable}` | {shown} | {meaning} |\n")
-    return "".join(parts)
+    typer.echo(page.settings_page(), nl=False)
 
 
 async def _status(chosen: PlatformSettings) -> dict[str, Any]:
@@ -167,7 +101,7 @@ def _print_status(found: dict[str, Any]) -> None:
     Console().print(table)
 
 
-def _print_findings(findings: list[Finding]) -> None:
+def _print_findings(findings: "list[Finding]") -> None:
     colours = {"ok": "green", "stand-in": "yellow", "missing": "red"}
     # fold: the default cuts a line whose last wide character ends one cell too far.
     table = Table("part", "state", Column("what it means", overflow="fold"))

@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 
 from bot.gateway.teams.app_package import PackageError, PackageValues, app_package
-from bot.teams_door.inbox import new_keys
 from haechi.batch import CommandFailed
+from haechi.later import later
 from haechi.texts import sentence
+
+inbox = later("bot.teams_door.inbox")
 
 KEY_FILES = {"public": "haechi_teams_inbox_public_key", "private": "haechi_teams_inbox_private_keys"}
 Directory = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the two files are put. / 키를 둘 폴더")]
@@ -33,7 +35,7 @@ def keys(folder: Directory) -> None:
     paths = {half: folder / name for half, name in KEY_FILES.items()}
     if any(path.exists() for path in paths.values()):
         raise CommandFailed("teams_keys_exist", sentence("teams_keys_exist", folder=folder))
-    made = new_keys()
+    made = inbox.new_keys()
     for half, value in (("public", made.public), ("private", made.private)):
         paths[half].touch(mode=0o600)
         paths[half].write_text(value, encoding="ascii")

@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from haechi.commands.review import AsJson, Person, call
+from haechi.later import later
 from llm_service.learning_client import TrainingRunView
 from llm_service.settings import load_settings
-from trainer.worker import do_here
 
+worker = later("trainer.worker")
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run. / 학습 번호")]
 
 
@@ -36,7 +37,7 @@ def request(
     """학습을 요청합니다. Ask for a training; a worker takes it."""
     run = call(person, lambda learning: learning.request_training(dataset, recipe, base))
     if here:
-        do_here(load_settings(), "train", run.id)
+        worker.do_here(load_settings(), "train", run.id)
         run = call(person, lambda learning: learning.training_run(run.id))
     _print(run, as_json=as_json)
 

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from haechi.cli import build_app
-from haechi.commands.platform import PLAIN_VARIABLES, SETTINGS_CLASSES, settings_page
+from haechi.settings_page import PLAIN_VARIABLES, SETTINGS_CLASSES, settings_page
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 README = Path(__file__).resolve().parents[2] / "README.md"
