@@ -154,7 +154,8 @@ class Embedded:
 
 def load_analysers() -> Analysers:
     """Load and warm up; raises `MaskingUnavailable` where masking cannot work."""
-    analysers = Analysers(build_masker(), Lexical())
+    lexical = Lexical()
+    analysers = Analysers(build_masker(analyser=lexical.analyser), lexical)
     analysers.masker.warm_up()
     analysers.lexical.warm_up()
     return analysers

@@ -91,6 +91,8 @@ def main() -> None:
         create_app(settings),
         host=settings.gateway_host,
         port=settings.gateway_port,
+        loop="uvloop",
+        http="httptools",
         access_log=False,
         log_config=None,
         server_header=False,

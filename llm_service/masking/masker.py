@@ -11,6 +11,8 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kiwipiepy import Kiwi
+
 from llm_service.client import PLACEHOLDER_TYPES
 from llm_service.errors import MaskingUnavailable, TooLarge
 from llm_service.masked import MaskedText, RawText
@@ -151,9 +153,9 @@ class Masker:
         return tuple(_united(Entity(r.entity_type, r.start, r.end, r.score) for r in results))
 
 
-def build_masker(data: Path = DEFAULT_DATA) -> Masker:
+def build_masker(data: Path = DEFAULT_DATA, analyser: Kiwi | None = None) -> Masker:
     """The masker with all recognisers and the bank's data files from `data`. Raises `Misconfigured` if a file is
-    invalid.
+    invalid. `analyser` is one to share; without it the masker loads its own.
     """
     accounts, names = read_accounts(data), read_names(data)
     recognisers: list[KoreanRecogniser] = [
@@ -173,7 +175,7 @@ def build_masker(data: Path = DEFAULT_DATA) -> Masker:
         ForeignNameRecogniser(names),
         BirthdateRecogniser(),
     ]
-    return Masker(recognisers, KoreanLanguageEngine())
+    return Masker(recognisers, KoreanLanguageEngine(analyser))
 
 
 def with_placeholders(raw: RawText, entities: Sequence[Entity], names: Naming, kept: Container[str] = ()) -> Masked:

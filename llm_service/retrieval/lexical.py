@@ -232,6 +232,11 @@ class Lexical:
         )
         self._analyser = term_id(self.version)
 
+    @property
+    def analyser(self) -> Any:
+        """Kiwi as it is used here, for others of this process: whoever shares it must not change it."""
+        return self._kiwi
+
     def warm_up(self) -> None:
         """Analyse once: the first analysis after user words were added costs more than half a second."""
         self.question_terms(MaskedText("예금자 보호 한도는 얼마인가요"))
