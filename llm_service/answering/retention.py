@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from llm_service.errors import Unavailable
 from llm_service.logs import get_logger
 from llm_service.masking.vault import Vault
-from llm_service.store import audit, controls, erasure, learning_erasure
+from llm_service.store import audit, controls, erasure, handoffs, learning_erasure
 from llm_service.store.models import now
 from llm_service.store.transactions import Transactions
 
@@ -63,6 +63,9 @@ class Retention:
             turns += deleted
         while deleted := await self._transactions.run(partial(erasure.delete_feedback_before, before=feedback_before)):
             feedback += deleted
+        # Hand-offs go with their turns' time, uncounted: they are a part of the conversation.
+        while await self._transactions.run(partial(handoffs.delete_before, before=turns_before)):
+            pass
         purge_rest = partial(
             _purge_rest,
             vault_entries=vault_entries,
