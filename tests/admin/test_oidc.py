@@ -122,6 +122,15 @@ def test_a_group_gives_its_role_and_one_lands_where_one_wanted_to_be(client: htt
     assert "kim name" in client.get(f"{company.url}/profile").text
 
 
+def test_a_login_by_the_provider_is_one_row_by_the_person(client: httpx.Client, company: Company) -> None:
+    for _ in range(2):  # the first one may add the account, which is a row too
+        before = company.platform.work(lambda session: audit.verify(session).last_position)
+        client.get(at_provider(client, company, "kim"))
+    rows = company.platform.work(lambda session: audit.chain_rows(session, before, 10))
+    names = company.platform.work(console.names_of)
+    assert [(row.action, names[row.actor]) for row in rows] == [("login.succeeded", "kim name")]
+
+
 def test_a_person_without_a_group_of_the_bank_is_told_so(client: httpx.Client, company: Company) -> None:
     refused = client.get(at_provider(client, company, "park"))
     assert (refused.status_code, "no_role" in refused.text) == (403, True)
@@ -162,6 +171,14 @@ async def test_an_id_token_with_another_nonce_is_refused(client: httpx.Client, c
 def test_keys_that_the_provider_changed_are_fetched_again(client: httpx.Client, company: Company) -> None:
     company.provider._keys = KeySet([RSAKey.generate_key(2048, {"kid": "old"})])
     assert client.get(at_provider(client, company, "lee")).status_code == 303
+
+
+def test_a_code_that_has_expired_opens_nothing(client: httpx.Client, company: Company) -> None:
+    client.get(f"{company.issuer}/clock/-120")
+    address = at_provider(client, company, "kim")
+    client.get(f"{company.issuer}/clock/0")
+    refused = client.get(address)
+    assert (refused.status_code, "provider_refused" in refused.text) == (403, True)
 
 
 def test_logging_out_at_the_provider_ends_the_login_here(client: httpx.Client, company: Company) -> None:
