@@ -5,6 +5,7 @@ from pydantic_settings import BaseSettings
 from admin.settings import ConsoleSettings
 from bot.actions import app as actions
 from bot.gateway.settings import GatewaySettings
+from bot.gateway.slack.settings import SlackSettings
 from bot.gateway.teams.settings import TeamsSettings
 from bot.rasa import settings as rasa_settings
 from bot.teams_door.settings import TeamsDoorSettings
@@ -14,6 +15,7 @@ from llm_service.settings import Settings
 SETTINGS_CLASSES: dict[str, type[BaseSettings]] = {
     "The machine and the `haechi` command": PlatformSettings,
     "Gateway": GatewaySettings,
+    "Slack": SlackSettings,
     "Teams door (DMZ)": TeamsDoorSettings,
     "Teams worker": TeamsSettings,
     "Console": ConsoleSettings,

@@ -35,6 +35,7 @@ class ChannelQuestion:
     """A question as a messenger delivered it. `event_id` is the messenger's own: the same again is the same turn.
 
     `thread` names the messenger's place of the conversation; every person has a conversation of their own in it.
+    `reply_to` is where a person's later words go, should one be asked for (`handoff_ports.py`).
     """
 
     channel: ChannelName
@@ -42,6 +43,7 @@ class ChannelQuestion:
     thread: str
     person: Person
     text: str = field(repr=False)
+    reply_to: str = field(default="", repr=False)
 
     @property
     def locale(self) -> Locale:
@@ -323,4 +325,4 @@ def _asked(question: ChannelQuestion) -> Question:
         locale=person.locale,
         groups=person.groups,
     )
-    return Question(question.event_id, conversation, question.text)
+    return Question(question.event_id, conversation, question.text, reply_to=question.reply_to)

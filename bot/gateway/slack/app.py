@@ -23,6 +23,7 @@ from bot.gateway.channel import ChannelQuestion, ChannelTurns
 from bot.gateway.conversation_queue import ConversationQueue
 from bot.gateway.directory import Directory
 from bot.gateway.fallback import FallbackRouter
+from bot.gateway.handoff import Handoffs
 from bot.gateway.inbox import ChannelInbox, InProcessInbox, RedisInbox
 from bot.gateway.limits import Limits
 from bot.gateway.metrics import Metrics
@@ -35,11 +36,13 @@ from bot.gateway.settings import GatewaySettings
 from bot.gateway.settings import load_settings as load_gateway_settings
 from bot.gateway.slack.deliveries import ASK_COMMAND, CORRECTION_VIEW, DOWN, JUDGE_ACTION, delivery_of, team_of
 from bot.gateway.slack.desk import DeskParts, SlackDesk
+from bot.gateway.slack.handoff import SlackHandoff
 from bot.gateway.slack.http import slack_http
 from bot.gateway.slack.people import SLACK, SlackPeople, read_entitlements
 from bot.gateway.slack.settings import SlackSettings, load_settings
 from bot.gateway.turn import ChatTurns
 from llm_service.client import LlmServiceClient
+from llm_service.handoff_client import PersonHandoffs
 from llm_service.logs import configure_logging, get_logger, leave_no_text_behind
 
 PACE_SECONDS: Final = 1.0
@@ -82,7 +85,11 @@ class SlackProcess:
             DeskParts(
                 client=self.client,
                 turns=ChannelTurns(
-                    self._chat_turns(gateway), gate, gateway.maximum_question_characters, pace_seconds, self._admit
+                    self._chat_turns(gateway, gate),
+                    gate,
+                    gateway.maximum_question_characters,
+                    pace_seconds,
+                    self._admit,
                 ),
                 gate=gate,
                 people=SlackPeople(
@@ -187,10 +194,12 @@ class SlackProcess:
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
 
-    def _chat_turns(self, gateway: GatewaySettings) -> ChatTurns:
+    def _chat_turns(self, gateway: GatewaySettings, gate: OutboundGate) -> ChatTurns:
         router = Router(self._rasa, FallbackRouter(), lambda reason: self.metrics.rasa_fallbacks.labels(reason).inc())
         queue = ConversationQueue(gateway.waiting_questions_per_conversation)
-        return ChatTurns(self._llm_service, router, queue, self.metrics)
+        staff = SlackHandoff(self.client, gate, self._slack.slack_handoff_channel)
+        handoffs = Handoffs(PersonHandoffs(self._llm_service), {SLACK: staff})
+        return ChatTurns(self._llm_service, router, queue, self.metrics, handoffs)
 
     async def _admit(self, question: ChannelQuestion) -> None:
         await self._limits.question(SLACK, question.person.id)

@@ -41,6 +41,7 @@ from bot.gateway.slack.blocks import (
     suggested_prompts,
 )
 from bot.gateway.slack.deliveries import UP
+from bot.gateway.slack.handoff import reply_place
 from bot.gateway.slack.message import NotDelivered, Place, StoppedByPerson, StreamedMessage
 from bot.gateway.slack.people import SLACK, SlackPeople
 from llm_service.client import LlmServiceClient, Locale, ServiceError, Verdict
@@ -129,7 +130,14 @@ class SlackDesk:
         if not body["text"]:
             return
         person = await self._person(place)
-        question = ChannelQuestion(SLACK, taken.delivery.key, f"{place.channel}:{place.thread}", person, body["text"])
+        question = ChannelQuestion(
+            SLACK,
+            taken.delivery.key,
+            f"{place.channel}:{place.thread}",
+            person,
+            body["text"],
+            reply_place(place.channel, place.thread),
+        )
         taken_over = await self._parts.inbox.remembered(f"shown-{taken.delivery.key}") if taken.again else None
         answer = _Answer(self._parts, place, taken.delivery.key, self._words(person.locale), taken_over)
         if place.is_direct:

@@ -62,7 +62,7 @@ class SlackSettings(BaseSettings):
         else:
             needed["HAECHI_SLACK_SIGNING_SECRET"] = self.slack_signing_secret
         missing = [name for name, value in needed.items() if not value.get_secret_value()]
-        if missing and self.model_fields_set:
+        if missing:
             raise ValueError(f"Slack by {self.slack_transport} needs {', '.join(missing)}; see docs/slack.md")
         return self
 

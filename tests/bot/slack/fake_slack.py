@@ -140,12 +140,12 @@ class FakeSlack:
             self.faults.append(f"{method}: {type(error).__name__}: {error}")
         failure = self.fail[method].pop(0) if self.fail.get(method) else None
         answer: dict[str, Any] | str = failure or self._does(method, arguments)
-        error = answer if isinstance(answer, str) else None
-        self.calls.append(Call(method, arguments, time.monotonic(), error))
+        refused = answer if isinstance(answer, str) else None
+        self.calls.append(Call(method, arguments, time.monotonic(), refused))
         self.changed.set()
-        if error == "ratelimited":
-            return web.json_response({"ok": False, "error": error}, status=429, headers={"Retry-After": "1"})
-        return web.json_response({"ok": False, "error": error} if isinstance(answer, str) else {"ok": True, **answer})
+        if refused == "ratelimited":
+            return web.json_response({"ok": False, "error": refused}, status=429, headers={"Retry-After": "1"})
+        return web.json_response({"ok": False, "error": refused} if isinstance(answer, str) else {"ok": True, **answer})
 
     def _does(self, method: str, arguments: dict[str, Any]) -> dict[str, Any] | str:
         match method:

@@ -462,8 +462,8 @@ async def _kill(process: Any) -> None:
         task.cancel()
 
 
-def _latin(headers: dict[str, str]) -> dict[str, bytes]:
-    return {name: value.encode("latin-1") for name, value in headers.items()}
+def _latin(headers: dict[str, str]) -> dict[bytes, bytes]:
+    return {name.encode(): value.encode("latin-1") for name, value in headers.items()}
 
 
 def _nothing_found() -> LlmServiceClient:

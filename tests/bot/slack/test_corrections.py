@@ -16,11 +16,21 @@ from tests.bot.slack.conftest import SECRET, STAFF_EVERYWHERE, Begin, ScriptedLl
 from tests.bot.slack.fake_slack import PERSON, FakeSlack
 from tests.conftest import SERVICE_TOKEN, RunningService
 
-SAMPLES = Path(__file__).resolve().parents[3] / "samples"
+GUIDE = """# 예금자보호 안내
+
+## 보호 한도
+
+예금자보호 한도는 원금과 이자를 합하여 예금자 1인당 1억원입니다. 한도를 넘는 금액은 보호되지 않습니다.
+
+## 보호 대상
+
+정기예금과 정기적금은 보호 대상이고, 펀드와 주식은 보호 대상이 아닙니다.
+"""
+QUESTION = "예금자보호 한도는 얼마인가요?"
 
 
 def handle_of(slack: FakeSlack) -> str:
-    return re.findall(r'"value": "down:([^"]+)"', "".join(slack.texts()))[0]
+    return str(re.findall(r'"value": "down:([^"]+)"', "".join(slack.texts()))[0])
 
 
 def pressed(verdict: str, handle: str, action_ts: str = "1763700009.000200") -> dict[str, Any]:
@@ -46,8 +56,7 @@ def kept(database: Engine) -> list[Feedback]:
 async def test_s9_a_correction_is_kept_with_prompt_answer_sources_and_model_and_a_second_edit_keeps_the_first(
     slack: FakeSlack, service: RunningService, tmp_path: Path
 ) -> None:
-    document = next(SAMPLES.rglob("*.md"))
-    await service.client.upload_document(document.name, document.read_bytes(), ["staff", "customer"])
+    await service.client.upload_document("예금자보호.md", GUIDE.encode(), ["staff", "customer"])
     slack.user_groups["S0STAFF"] = [PERSON]
     entitlements = tmp_path / "slack.yaml"
     entitlements.write_text(STAFF_EVERYWHERE, encoding="utf-8")
@@ -57,7 +66,7 @@ async def test_s9_a_correction_is_kept_with_prompt_answer_sources_and_model_and_
     process = SlackProcess(gateway, slack_settings(slack, entitlements), 0.0)
     await process.start()
     try:
-        await slack.deliver("events_api", payload("message_im", text="예금자보호 한도는 얼마인가요?"))
+        await slack.deliver("events_api", payload("message_im", text=QUESTION))
         await slack.until(lambda: bool(slack.called("chat.stopStream")), seconds=30)
         pressed_at = time.monotonic()
         await slack.deliver("interactive", pressed("down", handle_of(slack)))
@@ -78,10 +87,12 @@ async def test_s9_a_correction_is_kept_with_prompt_answer_sources_and_model_and_
     assert rows[2].correction == "원금과 이자를 합해 1억원까지입니다."
     (turn_id,) = {row.turn_id for row in rows}
     told = await service.client.explanation(turn_id)
-    assert told.question == "예금자보호 한도는 얼마인가요?"
-    assert told.answer
-    assert told.engine
-    assert told.sources or told.refusal_reason
+    assert told.question == QUESTION
+    assert "1억원" in str(told.answer)
+    assert (told.engine, told.adapter) == ("extractive", None)
+    assert [source.document for source in told.sources] == ["예금자보호.md"]
+    (message,) = slack.messages.values()
+    assert message.text == told.answer
 
 
 async def test_s9_a_form_that_slack_does_not_open_is_said_and_the_verdict_is_kept(
