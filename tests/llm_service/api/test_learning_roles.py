@@ -13,6 +13,7 @@ from llm_service.api import (
     documents,
     evaluations,
     examples,
+    handoffs,
     operations,
     review,
     revisions,
@@ -33,7 +34,7 @@ ROUTERS = (
     operations.router,
 )
 # Commands and channels call these too, and name nobody: some of their routes ask for a right where a person is named.
-ROUTERS_OF_SERVICES_TOO = (documents.router, revisions.router, turns.router)
+ROUTERS_OF_SERVICES_TOO = (documents.router, revisions.router, turns.router, handoffs.router)
 # Who may do what, written down a second time on purpose: a changed right is a decision, not a slip.
 RIGHTS = {
     ("GET", "/v1/review/items"): "reviewer approver trainer admin auditor",
@@ -93,6 +94,13 @@ RIGHTS = {
     ("DELETE", "/v1/documents/{document_id}"): "admin",
     ("POST", "/v1/documents/{document_id}/retest"): "reviewer approver admin",
     ("GET", "/v1/turns/{turn_id}/explanation"): "agent reviewer approver auditor",
+    ("GET", "/v1/handoffs"): "agent auditor",
+    ("GET", "/v1/handoffs/office"): "agent auditor",
+    ("GET", "/v1/handoffs/{handoff_id}"): "agent auditor",
+    ("POST", "/v1/handoffs/{handoff_id}/take"): "agent",
+    ("POST", "/v1/handoffs/{handoff_id}/release"): "agent",
+    ("POST", "/v1/handoffs/{handoff_id}/reply"): "agent",
+    ("POST", "/v1/handoffs/{handoff_id}/close"): "agent",
 }
 BODIES = {
     "/v1/review/next": {},
