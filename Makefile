@@ -33,9 +33,11 @@ lock: ## pin every dependency again, with hashes (needs uv)
 	@bin/lock
 
 ## Measure
-.PHONY: bench-answer bench-hold-back bench-route bench-serving bench-vault eval-retrieval eval-answers eval-attacks eval-pii
+.PHONY: bench-answer bench-console bench-hold-back bench-route bench-serving bench-vault eval-retrieval eval-answers eval-attacks eval-pii
 bench-answer: setup ## p50 and p95 of every stage at 1, 8 and 32 conversations, against a running platform
 	@$(PYTHON) -m benchmarks.answer_load
+bench-console: setup ## p95 of the console's pages and decisions on 1,000,000 turns in PostgreSQL
+	@$(PYTHON) -m benchmarks.console_load
 bench-hold-back: setup ## how much later a sentence is shown because it is checked first
 	@$(PYTHON) -m benchmarks.hold_back
 bench-route: setup ## intents: macro-F1, cross-validation, speed, memory
