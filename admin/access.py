@@ -19,6 +19,7 @@ LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 CSRF_FIELD: Final = "csrf"
 CSRF_HEADER: Final = "X-CSRF-Token"
 BEARER: Final = "bearer "
+RENEWING: Final = "renewing"
 
 
 async def acting_person(request: Request, parts: Annotated[Parts, Depends(parts_of)]) -> Person:
@@ -68,7 +69,9 @@ def own_path(where: str) -> str:
 
 async def _logged_in(request: Request, parts: Parts) -> Person | None:
     token = request.cookies.get(parts.settings.cookie_name)
-    return await parts.logins.person(token) if token else None
+    # A page that renews itself is nobody at the desk: it must not keep a login alive that nobody uses.
+    in_use = RENEWING not in request.query_params
+    return await parts.logins.person(token, in_use=in_use) if token else None
 
 
 async def _program(request: Request, parts: Parts) -> Person | None:

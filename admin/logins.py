@@ -152,14 +152,14 @@ class Logins:
             raise Declined("account_closed", 403)
         return token
 
-    async def person(self, token: str) -> Person | None:
-        """Who a cookie's token belongs to, if that login still stands."""
+    async def person(self, token: str, *, in_use: bool = True) -> Person | None:
+        """Who a cookie's token belongs to, if that login still stands. Not `in_use`: a page only looked for news."""
         token_sha256 = console.sha256_of(token)
         work = partial(console.logged_in, token_sha256=token_sha256, lifetimes=self._lifetimes)
         found = await self._transactions.read(work)
         if found is None:
             return None
-        if console.is_to_be_seen(found.session):
+        if in_use and console.is_to_be_seen(found.session):
             await self._transactions.run(partial(console.see, token_sha256=token_sha256))
         return _person(found)
 

@@ -2,9 +2,13 @@
 
 import re
 import secrets
+from datetime import timedelta
 
 import httpx
+from sqlalchemy import func, select, update
 
+from llm_service.store.console_models import ConsoleSession
+from llm_service.store.models import now
 from tests.admin.handing_over import taken, waiting
 from tests.admin.platform import Platform
 
@@ -66,3 +70,13 @@ def test_a_closed_one_offers_nothing_any_more(platform: Platform) -> None:
         assert f"/handoffs/{handoff_id}" not in agent.get("/handoffs").text
     assert "끝남" in shown
     assert "<textarea" not in shown
+
+
+def test_a_page_that_renews_itself_keeps_no_login_alive(platform: Platform) -> None:
+    with platform.logged_in("agent") as agent:
+        long_ago = now() - timedelta(minutes=10)
+        platform.work(lambda session: session.execute(update(ConsoleSession).values(last_seen_at=long_ago)))
+        assert agent.get("/handoffs?renewing=1").status_code == 200
+        assert platform.work(lambda session: session.scalar(select(func.max(ConsoleSession.last_seen_at)))) == long_ago
+        assert agent.get("/handoffs").status_code == 200
+        assert platform.work(lambda session: session.scalar(select(func.max(ConsoleSession.last_seen_at)))) > long_ago
