@@ -77,5 +77,6 @@ def is_signed(token: str) -> bool:
     """Whether a bearer token is a JSON Web Signature at all; guests' and services' tokens are none."""
     try:
         return "alg" in jwt.get_unverified_header(token)
-    except jwt.InvalidTokenError:
+    except (jwt.InvalidTokenError, RecursionError):
+        # The second: a header of brackets within brackets, deeper than a parser goes.
         return False

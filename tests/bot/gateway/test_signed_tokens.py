@@ -108,6 +108,11 @@ def test_a_forged_token_is_not_accepted(key: str, algorithm: Any, forge: Any) ->
         SignedTokens(key, algorithm).person(forged)
 
 
+@pytest.mark.parametrize("header", [b"[" * 20_000, b'{"alg":' * 5_000, b"null", b"\xff", b'{"kid": 1}', b""])
+def test_a_header_that_is_none_makes_no_signed_token(header: bytes) -> None:
+    assert not is_signed(f"{base64.urlsafe_b64encode(header).rstrip(b'=').decode()}.e30.AAAA")
+
+
 def test_without_a_key_no_signed_token_is_accepted() -> None:
     with pytest.raises(Declined, match="identity_not_accepted"):
         SignedTokens("", "HS256").person(token())
