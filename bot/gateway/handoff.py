@@ -91,3 +91,8 @@ def state_text(state: str, locale: Locale) -> str:
     if state == "waiting":
         return sentence("handoff", "waiting_first", locale)
     return sentence("handoff", state, locale) if state in STATES_TOLD_ALIKE else sentence("handoff", "none", locale)
+
+
+def told_in_messenger(state: str, locale: Locale) -> str:
+    """The same where nothing can be rated."""
+    return sentence("handoff", "closed_in_messenger", locale) if state == "closed" else state_text(state, locale)

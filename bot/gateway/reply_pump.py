@@ -6,7 +6,7 @@ Stands beside the loop of Slack or Teams. Two replicas may run one each: what on
 import asyncio
 from typing import Final, cast
 
-from bot.gateway.handoff import state_text
+from bot.gateway.handoff import told_in_messenger
 from bot.gateway.handoff_ports import AgentReply, DeliveryFailed, ReplyDelivery
 from llm_service.client import Locale, ServiceError
 from llm_service.handoff_client import DeliveryView, PersonHandoffs
@@ -55,5 +55,5 @@ class ReplyPump:
 
     def _reply(self, word: DeliveryView) -> AgentReply:
         locale = cast(Locale, word.locale)
-        text = word.text if word.kind == "message" else state_text(word.kind, locale)
+        text = word.text if word.kind == "message" else told_in_messenger(word.kind, locale)
         return AgentReply(word.id, word.handoff_id, self._channel, word.kind, locale, text, word.reply_to)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import bindparam, delete, func, or_, select
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, contains_eager, joinedload
 
@@ -26,6 +26,13 @@ SERVICE: Final = "llm_service"
 BATCH_ROWS: Final = 500
 TOLD_STATES: Final = ("taken", "closed", "abandoned")
 """What a channel that is written to hears of; that one waits it was told when it asked."""
+# Every turn of a known conversation asks this: written once, it is not built at every call.
+_LATEST: Final = (
+    select(Handoff)
+    .where(Handoff.conversation_id == bindparam("conversation_id"))
+    .order_by(Handoff.asked_at.desc(), Handoff.id)
+    .limit(1)
+)
 
 
 @dataclass(frozen=True)
@@ -46,12 +53,7 @@ def open_of(session: Session, conversation_id: str) -> Handoff | None:
 
 def latest_of(session: Session, conversation_id: str) -> Handoff | None:
     """The hand-off of a conversation that was asked for last."""
-    return session.scalar(
-        select(Handoff)
-        .where(Handoff.conversation_id == conversation_id)
-        .order_by(Handoff.asked_at.desc(), Handoff.id)
-        .limit(1)
-    )
+    return session.scalar(_LATEST, {"conversation_id": conversation_id})
 
 
 def one(session: Session, handoff_id: str) -> Handoff:
