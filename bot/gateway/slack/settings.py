@@ -20,9 +20,9 @@ class SlackSettings(BaseSettings):
     slack_transport: Literal["socket", "http"] = Field(
         "socket", description="socket: the process calls Slack (WebSocket); http: Slack calls the process."
     )
-    slack_bot_token: SecretStr = Field(SecretStr(""), description="Bot token of the Slack app, xoxb-…")
+    slack_bot_token: SecretStr = Field(SecretStr(""), description="Bot token (xoxb-) of the Slack app.")
     slack_app_token: SecretStr = Field(
-        SecretStr(""), description="App-level token with connections:write, xapp-…; for the transport socket."
+        SecretStr(""), description="App-level token (xapp-) with connections:write, for the transport socket."
     )
     slack_signing_secret: SecretStr = Field(
         SecretStr(""), description="Signing secret of the Slack app; for the transport http."

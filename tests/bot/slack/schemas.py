@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jsonschema import Draft7Validator  # type: ignore[import-untyped]
+from slack_sdk.errors import SlackObjectFormationError
 from slack_sdk.models.blocks import Block
 from slack_sdk.models.views import View
 
@@ -51,8 +52,11 @@ def faults_of_blocks(blocks: list[dict[str, Any]]) -> list[str]:
     faults = [fault for block in blocks for fault in faults_of(_definition_of(block.get("type", "")), block)]
     if len(blocks) > 50:
         faults.append("more than 50 blocks")
-    for block in Block.parse_all(blocks):
-        block.to_dict()  # raises SlackObjectFormationError for lengths that the types do not know
+    try:
+        for block in Block.parse_all(blocks):
+            block.to_dict()  # checks lengths, which the types do not know
+    except (SlackObjectFormationError, TypeError) as error:
+        faults.append(f"slack_sdk: {error}")
     written = sum(len(block["text"]) for block in blocks if block["type"] == "markdown")
     return [*faults, "markdown blocks of more than 12,000 characters"] if written > 12_000 else faults
 
