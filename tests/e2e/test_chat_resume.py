@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.conftest import open_chat
 from tests.e2e.scripted import Platform
@@ -114,3 +114,23 @@ def test_what_was_kept_is_forgotten_after_half_an_hour(site: Page, scripted: Pla
     )
     open_chat(site, scripted)
     assert site.locator(".turn").count() == 0
+
+
+def test_an_answer_is_read_on_although_the_gateway_asks_for_a_pause(site: Page, scripted: Platform) -> None:
+    scripted.llm_service.pieces, scripted.llm_service.pace_seconds = PIECES, 0.002
+    scripted.cutter.after = {40}
+    refusal = {"error": {"code": "too_many_questions", "message": "Later.", "message_ko": "나중에."}}
+    refused: list[str] = []
+
+    def once(route: Route) -> None:
+        if "last-event-id" in route.request.headers and not refused:
+            refused.append("once")
+            route.fulfill(status=429, json=refusal, headers={"Access-Control-Allow-Origin": scripted.site})
+        else:
+            route.continue_()
+
+    site.route("**/v1/chat", once)
+    ask(site)
+    expect(site.get_by_role("status")).to_have_text("답변이 완료되었습니다.")
+    assert refused == ["once"]
+    assert copied(site, scripted) == "".join(PIECES)

@@ -60,3 +60,11 @@ def verdicts(platform: RunningPlatform) -> list[tuple[str, str, str, str]]:
             "SELECT turns.question, turns.state, feedback.verdict, feedback.state FROM feedback"
             " JOIN turns ON turns.id = feedback.turn_id ORDER BY feedback.created_at"
         ).fetchall()
+
+
+def test_whether_staff_can_be_reached_is_said_by_the_platform_itself(page: Page) -> None:
+    page.get_by_role("button", name="상담원과 이야기하기").click()
+    expect(page.locator(".handoff-panel .office")).to_have_text(re.compile("상담"))
+    expect(page.locator(".handoff-panel .error")).to_have_count(0)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="상담원과 이야기하기")).to_be_focused()

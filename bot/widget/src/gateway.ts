@@ -8,6 +8,8 @@ export class Refused extends Error {
   constructor(
     readonly code: string,
     readonly messages: Partial<Record<Locale, string>> = {},
+    /** HTTP's, 0 where nobody answered. */
+    readonly status = 0,
   ) {
     super(code);
   }
@@ -121,5 +123,6 @@ async function refusal(response: Response): Promise<Refused> {
     error?: { code: string; message: string; message_ko: string };
   };
   const error = body.error;
-  return error ? new Refused(error.code, { en: error.message, ko: error.message_ko }) : new Refused("connection_lost");
+  if (!error) return new Refused("connection_lost");
+  return new Refused(error.code, { en: error.message, ko: error.message_ko }, response.status);
 }

@@ -27,6 +27,7 @@ export type ChatEvent =
 
 /** Attempts without any progress after which the person is asked whether to go on. */
 const ATTEMPTS = 7;
+const TOO_MANY_REQUESTS = 429;
 /** The answer itself is well when its stream breaks for one of these: it can be read on. */
 const RESUMABLE = new Set(["stream_interrupted", "llm_service_unreachable", "llm_service_timeout"]);
 
@@ -52,8 +53,10 @@ export async function* ask(
         if (told.event === "done" || told.event === "error") return;
       }
     } catch (error) {
+      // Whoever comes back too often for one answer comes back later; a new question is refused in words.
+      const busy = error instanceof Refused && error.status === TOO_MANY_REQUESTS && lastEventId !== undefined;
       const cut = error instanceof TypeError || (error instanceof Refused && error.code === "connection_lost");
-      if (!cut) throw error;
+      if (!cut && !busy) throw error;
     }
     await connection.pause(Math.max(attempt, 0));
   }
