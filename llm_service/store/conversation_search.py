@@ -1,6 +1,6 @@
 """Finds turns by what is masked in them and by what is known about them, page by page, the newest first.
 
-Words are found by LIKE within a bounded window (docs/decisions): no copy of what people wrote is kept for searching,
+Words are found by LIKE within a bounded window (docs/decisions/0013-running-the-platform.md): no copy of what people wrote is kept for searching,
 and a page costs the same on every database and however many turns there are.
 """
 

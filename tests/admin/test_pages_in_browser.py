@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 from llm_service.store import review
 from llm_service.store.learning_models import ReviewItem
 from tests.admin.browsing import browsing, sideways, violations
+from tests.admin.deeds import begun, newcomer
 from tests.admin.handing_over import PAGES_OF_HANDOFFS, shown_of_handoffs
 from tests.admin.learning import PAGES_OF_LEARNING, shown_of_learning
-from tests.admin.operating import PAGES_OF_OPERATIONS, shown_of_operations
+from tests.admin.operating import PAGES_OF_OPERATIONS, asked, shown_of_operations
 from tests.admin.platform import Platform, corrected, hostile, trained
 
 pytestmark = pytest.mark.browser
@@ -196,6 +197,46 @@ def test_shortcuts_can_be_remapped_and_switched_off(browser: Browser, platform: 
         page.goto(f"/reviews/{item_id}")
         page.keyboard.press("q")
         expect(page.locator("#answer")).to_be_hidden()
+
+
+def test_a_second_factor_is_set_up_with_a_code_to_scan(
+    browser: Browser, platform: Platform, screenshots: Path | None
+) -> None:
+    login = newcomer(platform)
+    token = begun(platform, login, "enrolment")
+    with browsing(browser, platform, None) as page:
+        page.context.add_cookies([{"name": platform.settings.cookie_name, "value": token, "url": platform.url}])
+        page.goto("/login/second-factor")
+        expect(page.get_by_role("img", name="인증 앱으로 읽는 QR 코드")).to_be_visible()
+        assert violations(page) == []
+        if screenshots is not None:
+            page.screenshot(path=screenshots / "enrolment.png", full_page=True)
+        page.set_viewport_size({"width": 320, "height": 720})
+        assert sideways(page) <= 0
+
+
+def test_a_search_of_conversations_goes_on_without_loading_the_page(browser: Browser, platform: Platform) -> None:
+    for number in range(31):
+        asked(platform, f"이어서 찾기 {number}")
+    with browsing(browser, platform, "agent") as page:
+        page.goto("/conversations")
+        page.get_by_label("찾을 말").fill("이어서 찾기")
+        page.keyboard.press("Enter")
+        expect(page.locator("#found tr[data-item]")).to_have_count(30)
+        page.get_by_role("button", name="다음 항목").click()
+        expect(page.locator("#found tr[data-item]")).to_have_count(1)
+        expect(page.get_by_label("찾을 말")).to_have_value("이어서 찾기")
+        assert "이어서" not in page.url
+        assert violations(page) == []
+
+
+def test_an_item_is_answered_anew_beside_what_is_proposed(browser: Browser, platform: Platform) -> None:
+    with browsing(browser, platform, "reviewer") as page:
+        page.goto(f"/reviews/{corrected(platform)}")
+        page.get_by_role("button", name="다시 물어보기").click()
+        expect(page.locator("#compared").get_by_role("heading", name="바탕 모델")).to_be_visible()
+        expect(page.get_by_role("heading", name="검토 항목")).to_be_visible()
+        assert violations(page) == []
 
 
 def test_markup_that_somebody_stored_stays_words(browser: Browser, platform: Platform) -> None:

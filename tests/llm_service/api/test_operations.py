@@ -271,7 +271,9 @@ async def test_a_search_and_an_opening_are_audited_with_the_reader_and_without_t
     await search(service, text="카드", channel="web")
     opened = await acting(service, "auditor").conversation(conversation_id)
     assert [turn.question for turn in opened.turns] == ["카드 한도 문의", "두 번째 질문"]
-    (searched,), (read,) = rows(service, "conversation.searched"), rows(service, "conversation.read")
+    await search(service, text="010-1234-5678 카드")
+    assert "010-1234-5678" not in service.logs.getvalue()
+    (searched, _), (read,) = rows(service, "conversation.searched"), rows(service, "conversation.read")
     assert (searched.details, searched.actor != read.actor) == ({"by": ["channel", "text"], "turns": 1}, True)
     assert (read.subject_id, read.details) == (conversation_id, {"view": "conversation", "from": 1, "turns": 2})
     with pytest.raises(ServiceError, match="conversation_not_found"):
