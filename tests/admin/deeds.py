@@ -3,6 +3,7 @@
 A route whose rows are () keeps nothing and shows nothing of a conversation.
 """
 
+import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -665,3 +666,30 @@ def set_control(platform: Platform) -> Deed:
     as_the_environment_says(platform)
     form: Form = {"reason": "law", "value": "90", "version": "0"}
     return Deed("admin", "/platform/controls/retention_days_turns", ("control.changed",), form)
+
+
+shows("curated", "approver", "/curated", "review.listed")
+shows("export_examples", "trainer", "/curated/export", "examples.exported")
+
+
+@deed("preview_import")
+def preview_import(_platform: Platform) -> Deed:
+    """Nothing is kept of a preview."""
+    content = "질문,답\n예금은 얼마까지 보호되나요?,1억원까지 보호됩니다.\n".encode()
+    form: Form = {"kind": "curated", "licence": "bank"}
+    return Deed("trainer", "/curated/preview", (), form, {"file": ("examples.csv", content)})
+
+
+@deed("import_examples")
+def import_examples(_platform: Platform) -> Deed:
+    """Each draft is a row, and the import is one."""
+    text = f"예금은 얼마까지 보호되나요? {secrets.token_hex(4)}"
+    row = {"number": 1, "question": text, "answer": "1억원까지 보호됩니다.", "category": ""}
+    form: Form = {"name": "examples.csv", "kind": "curated", "licence": "bank", "rows": json.dumps([row])}
+    return Deed("trainer", "/curated/import", ("review.drafted", "examples.imported"), form)
+
+
+@deed("withdraw_document")
+def withdraw_document(platform: Platform) -> Deed:
+    path = f"/documents/{stored(platform, 'ready')}/withdraw"
+    return Deed("admin", path, ("document.withdrawn",), {"reason": "outdated"})
