@@ -1,7 +1,7 @@
 """Finds turns by what is masked in them and by what is known about them, page by page, the newest first.
 
-Words are found by LIKE within a bounded window (docs/decisions/0013-running-the-platform.md): no copy of what people wrote is kept for searching,
-and a page costs the same on every database and however many turns there are.
+Words are found by LIKE within a bounded window: no copy of what people wrote is kept for searching, and a page costs
+the same on every database and however many turns there are (docs/decisions/0013-running-the-platform.md).
 """
 
 from collections.abc import Sequence
