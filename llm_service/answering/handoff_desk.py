@@ -33,6 +33,8 @@ LOOK_SECONDS: Final = 1.0
 CLAIM_SECONDS: Final = 60
 DELIVERIES_AT_ONCE: Final = 20
 SHOWN_TURNS: Final = 50
+PLACES_KEPT: Final = timedelta(days=1)
+"""How long after its end a hand-off's words are still tried to be delivered to a messenger."""
 LOG = get_logger(__name__)
 
 
@@ -190,16 +192,20 @@ class HandoffDesk:
         """A channel has brought an event to its person."""
         await self._transactions.run(partial(handoffs.mark_delivered, event_id=event_id))
 
+    async def end_silent(self) -> list[str]:
+        """End what nobody took and what both sides left; forget places of yesterday's. Raises `Unavailable`."""
+        at = now()
+        await self._transactions.run(partial(handoffs.forget_places, ended_before=at - PLACES_KEPT))
+        return await self._transactions.run(
+            partial(handoffs.end_silent, waiting_since=at - self._times.waiting, silent_since=at - self._times.silence)
+        )
+
     async def keep_ending_silent(self, every_seconds: float) -> None:
         """End for ever what nobody took and what both sides left; while the records cannot be reached, later."""
         while True:
             await asyncio.sleep(every_seconds)
-            at = now()
-            work = partial(
-                handoffs.end_silent, waiting_since=at - self._times.waiting, silent_since=at - self._times.silence
-            )
             try:
-                ended = await self._transactions.run(work)
+                ended = await self.end_silent()
             except Unavailable as error:
                 LOG.warning("handoffs not ended", code=error.code)
                 continue

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, func, or_, select
+from sqlalchemy import bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.orm import Session, contains_eager, joinedload
+from sqlalchemy.orm import Session, aliased, contains_eager, joinedload
 
 from llm_service.errors import Conflict, NotFound
 from llm_service.masked import MaskedText
@@ -182,6 +182,16 @@ def end_silent(session: Session, waiting_since: datetime, silent_since: datetime
     return ended
 
 
+def forget_places(session: Session, ended_before: datetime) -> None:
+    """Where people of messengers read is forgotten of hand-offs that ended before a time, delivered or not."""
+    session.execute(
+        update(Handoff)
+        .where(Handoff.ended_at < ended_before, Handoff.reply_to.is_not(None))
+        .values(reply_to=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def queue(session: Session, states: Sequence[str], limit: int) -> list[Handoff]:
     """Hand-offs with their conversations: what is owed first, the longest owed on top; then the rest by age."""
     return list(
@@ -247,30 +257,37 @@ def claim_undelivered(session: Session, channel: str, until: datetime, limit: in
     Of a hand-off nothing is handed out while an earlier event of it is somebody else's.
     """
     at = now()
-    found = session.scalars(
+    earlier = aliased(HandoffEvent)
+    is_behind_another = (
+        exists()
+        .where(
+            earlier.handoff_id == HandoffEvent.handoff_id,
+            earlier.position < HandoffEvent.position,
+            earlier.delivered_at.is_(None),
+            earlier.claimed_until > at,
+        )
+        .correlate(HandoffEvent)
+    )
+    claimed = session.scalars(
         select(HandoffEvent)
         .join(HandoffEvent.handoff)
         .join(Handoff.conversation)
         .where(
             HandoffEvent.delivered_at.is_(None),
+            or_(HandoffEvent.claimed_until.is_(None), HandoffEvent.claimed_until <= at),
             Conversation.channel == channel,
             Handoff.reply_to.is_not(None),
             or_(HandoffEvent.author == "agent", HandoffEvent.state.in_(TOLD_STATES)),
+            ~is_behind_another,
         )
         .order_by(HandoffEvent.at, HandoffEvent.position)
         .limit(limit)
         .with_for_update(of=HandoffEvent, skip_locked=True)
         .options(contains_eager(HandoffEvent.handoff).contains_eager(Handoff.conversation))
-    )
-    held: set[str] = set()
-    claimed = []
-    for event in found:
-        if event.handoff_id in held or (event.claimed_until is not None and event.claimed_until > at):
-            held.add(event.handoff_id)
-            continue
+    ).all()
+    for event in claimed:
         event.claimed_until = until
-        claimed.append(event)
-    return claimed
+    return list(claimed)
 
 
 def mark_delivered(session: Session, event_id: str) -> None:

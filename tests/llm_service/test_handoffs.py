@@ -2,14 +2,19 @@
 
 import asyncio
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
 
 from llm_service.client import ConversationKey, LlmServiceClient, ServiceError, StreamEvent
 from llm_service.handoff_client import AgentHandoffs, PersonHandoffs
+from llm_service.masked import MaskedText
+from llm_service.store import handoffs
+from llm_service.store.models import Conversation, now
 
 ALWAYS = "mon-sun 00:00-24:00"
 PHONE = "010-1234-5678"
@@ -234,6 +239,49 @@ async def test_the_place_of_a_person_is_forgotten_once_the_last_word_is_delivere
         await people.delivered(one.id)
     with database.connect() as connection:
         assert connection.execute(text("SELECT reply_to FROM handoffs")).scalars().all() == [None]
+
+
+async def test_what_nobody_took_and_what_both_left_ends_by_itself_and_says_so(database: Engine) -> None:
+    times = {"waiting_since": now() - timedelta(minutes=30), "silent_since": now() - timedelta(minutes=30)}
+    with Session(database) as session:
+        rows = [
+            Conversation(channel="web", thread_key=str(n), user_key="k", audience="customer", locale="ko")
+            for n in range(3)
+        ]
+        session.add_all(rows)
+        session.flush()
+        fresh, untaken, left = (handoffs.ask(session, row, "asked", "C1", now()) for row in rows)
+        handoffs.take(session, "agent", left.id)
+        untaken.touched_at = left.touched_at = now() - timedelta(minutes=31)
+        session.flush()
+        assert set(handoffs.end_silent(session, **times)) == {untaken.id, left.id}
+        assert handoffs.end_silent(session, **times) == []
+        states = [(one.state, one.ended_by, one.due_at is None) for one in (fresh, untaken, left)]
+        handoffs.forget_places(session, now() + timedelta(seconds=1))
+        session.expire_all()
+        places = [one.reply_to for one in (fresh, untaken, left)]
+    assert states == [("waiting", None, False), ("abandoned", "silence", True), ("closed", "silence", True)]
+    assert places == ["C1", None, None]
+
+
+async def test_a_conversation_that_cannot_be_reached_holds_up_no_other(database: Engine) -> None:
+    with Session(database) as session:
+        rows = [
+            Conversation(channel="slack", thread_key=str(n), user_key="k", audience="staff", locale="ko")
+            for n in range(2)
+        ]
+        session.add_all(rows)
+        session.flush()
+        stuck, other = (handoffs.ask(session, row, "asked", "C1", now()) for row in rows)
+        handoffs.take(session, "agent", stuck.id)
+        for number in range(5):
+            handoffs.reply(session, "agent", stuck.id, f"reply-{number}", MaskedText("답"))
+        handoffs.take(session, "agent", other.id)
+        later = now() + timedelta(minutes=1)
+        first = handoffs.claim_undelivered(session, "slack", later, limit=3)
+        second = handoffs.claim_undelivered(session, "slack", later, limit=3)
+        assert {event.handoff_id for event in first} == {stuck.id}
+        assert [event.handoff_id for event in second] == [other.id]
 
 
 async def test_an_erased_person_leaves_no_hand_off(
