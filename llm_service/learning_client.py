@@ -60,7 +60,7 @@ class QueueWanted:
 
 @dataclass(frozen=True)
 class ReviewProgress:
-    """How many decisions a person took since a time, and how many examples wait for theirs: 1000 means or more."""
+    """How many decisions a person took since a time, and how many examples wait for theirs."""
 
     decided: int
     waiting: int
