@@ -27,8 +27,6 @@ from llm_service.store.passages import StoredPassage
 LEASE: Final = timedelta(minutes=15)
 OPEN_STATES: Final = ("pending", "proposed", "first_approved")
 DECISIONS: Final = ("review.proposed", "review.first_approved", "review.approved", "review.rejected", "review.reopened")
-WAITING_COUNTED: Final = 1000
-"""Beyond this many nobody counts on: it would read every open item for a number on each page."""
 TOLD: Final = ("review.drafted", *DECISIONS)
 
 
@@ -75,7 +73,7 @@ class QueueFilter:
 
 @dataclass(frozen=True)
 class Progress:
-    """How many decisions a person has taken since a time, and how many examples wait for theirs, as far as counted."""
+    """How many decisions a person has taken since a time, and how many examples wait for one of theirs."""
 
     decided: int
     waiting: int
