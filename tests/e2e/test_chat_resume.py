@@ -92,6 +92,8 @@ def test_a_reload_brings_back_the_masked_conversation_and_its_feedback(site: Pag
     assert "1234" in site.locator(".question p").inner_text()
     assert "5678" not in site.evaluate("JSON.stringify({ ...sessionStorage })")
     site.reload()
+    expect(site.locator(".words")).to_be_visible()
+    assert site.evaluate("document.activeElement.localName") == "body"
     expect(site.locator(".question p")).to_have_text("제 번호는 <KR_PHONE_1>인데 가족이 와도 되나요?")
     expect(site.locator(".words")).to_contain_text("위임을 받은 경우에는")
     before = len(scripted.llm_service.feedback)

@@ -73,6 +73,8 @@ export class HaechiChat extends LitElement {
   #composing = false;
   #scrolledTo = 0;
   #follow = false;
+  /** The window was open before a reload: it comes back without taking the focus, nor the whole of a small screen. */
+  #reopened = false;
 
   get #locale(): Locale {
     return localeOf(this.lang || document.documentElement.lang || navigator.language);
@@ -99,7 +101,8 @@ export class HaechiChat extends LitElement {
     const kept = saved(this.#owner());
     if (!kept) return;
     this.#conversation.restore(kept);
-    this.open = this.mode === "launcher" && kept.open;
+    this.#reopened = this.mode === "launcher" && kept.open && !matchMedia(NARROW).matches;
+    if (this.#reopened) this.open = true;
     // Staff may have written meanwhile.
     if (kept.turns.length) void this.#handoff.refresh();
   }
@@ -123,7 +126,8 @@ export class HaechiChat extends LitElement {
   protected override updated(changed: PropertyValues<this>): void {
     if (changed.has("open") && this.mode === "launcher") this.#showWindow(changed.get("open") === true);
     if (this.#follow && this.#conversation.running) this.#bringIntoSight(this.#conversation.running);
-    if (this.#conversation.turns.length) save(this.#owner(), { ...this.#conversation.saved(), open: this.open });
+    const { turns, running } = this.#conversation;
+    if (turns.length && !running) save(this.#owner(), { ...this.#conversation.saved(), open: this.open });
   }
 
   protected override render(): TemplateResult {
@@ -379,14 +383,20 @@ export class HaechiChat extends LitElement {
   #showWindow(wasOpen: boolean): void {
     const dialog = this.#element<HTMLDialogElement>("dialog");
     if (this.open && dialog && !dialog.open) {
-      // On a small screen the window covers the page, so nothing behind it may be reached.
-      if (matchMedia(NARROW).matches) dialog.showModal();
-      else dialog.show();
-      this.#box?.focus();
+      if (this.#reopened) dialog.open = true;
+      else this.#takeFocus(dialog);
+      this.#reopened = false;
     } else if (!this.open && dialog?.open) {
       dialog.close();
       if (wasOpen) this.#element<HTMLElement>(".launcher")?.focus();
     }
+  }
+
+  #takeFocus(dialog: HTMLDialogElement): void {
+    // On a small screen the window covers the page, so nothing behind it may be reached.
+    if (matchMedia(NARROW).matches) dialog.showModal();
+    else dialog.show();
+    this.#box?.focus();
   }
 
   readonly #closeOnEscape = onEscape(() => this.toggle(false));
