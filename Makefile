@@ -38,6 +38,8 @@ bench-answer: setup ## p50 and p95 of every stage at 1, 8 and 32 conversations, 
 	@$(PYTHON) -m benchmarks.answer_load
 bench-console: setup ## p95 of the console's pages and decisions on 1,000,000 turns in PostgreSQL
 	@$(PYTHON) -m benchmarks.console_load
+bench-channels: setup ## Slack, Teams, the widget: acknowledgements, duplicates, reconnections, streams
+	@$(PYTHON) -m benchmarks.channels
 bench-hold-back: setup ## how much later a sentence is shown because it is checked first
 	@$(PYTHON) -m benchmarks.hold_back
 bench-route: setup ## intents: macro-F1, cross-validation, speed, memory

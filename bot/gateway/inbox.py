@@ -28,7 +28,8 @@ from llm_service.logs import get_logger
 SEEN_SECONDS: Final = 3600
 LEASE_SECONDS: Final = 15.0
 MAXIMUM_DELIVERIES: Final = 3
-PUT_TIMEOUT_SECONDS: Final = 0.25
+PUT_TIMEOUT_SECONDS: Final = 0.5
+PUTS_AT_ONCE: Final = 8
 POLL_SECONDS: Final = 0.5
 MAXIMUM_REMEMBERED: Final = 20_000
 GROUP: Final = "workers"
@@ -78,8 +79,7 @@ class InProcessInbox:
 
     async def put(self, delivery: Delivery) -> Put:
         """Queue a delivery, once within SEEN_SECONDS."""
-        self._forget_old()
-        if delivery.key in self._seen:
+        if self.has_seen(delivery.key):
             return "known"
         if self._unfinished >= self._capacity:
             return "full"
@@ -88,6 +88,11 @@ class InProcessInbox:
         self._waiting.append(delivery)
         self._arrived.set()
         return "queued"
+
+    def has_seen(self, key: str) -> bool:
+        """Whether a delivery was queued here within SEEN_SECONDS."""
+        self._forget_old()
+        return key in self._seen
 
     async def take(self) -> Taken | None:
         """The next delivery; waits for one."""
@@ -135,6 +140,8 @@ class RedisInbox:
         self._redis = redis.from_url(url, socket_timeout=5.0, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 0))
         self._prefix = f"haechi:{{inbox-{channel}}}"
         self._stream = f"{self._prefix}:waiting"
+        # A burst waits its turn on few connections; each opening one of its own would be slower than all of them.
+        self._turn = asyncio.Semaphore(PUTS_AT_ONCE)
         self._seal = Fernet(base64.urlsafe_b64encode(hashlib.sha256(f"haechi.inbox.{secret}".encode()).digest()))
         self._capacity = capacity
         self._lease_seconds = lease_seconds
@@ -147,7 +154,8 @@ class RedisInbox:
         body = json.dumps({"key": delivery.key, "kind": delivery.kind, "body": delivery.body}, ensure_ascii=False)
         sealed = self._seal.encrypt(body.encode())
         keys = (f"{self._prefix}:seen:{delivery.key}", self._stream)
-        said = await self._quick.eval(_PUT, 2, *keys, self._capacity, SEEN_SECONDS, sealed)  # type: ignore[misc]
+        async with self._turn:
+            said = await self._quick.eval(_PUT, 2, *keys, self._capacity, SEEN_SECONDS, sealed)  # type: ignore[misc]
         answer: Put = said.decode()
         return answer
 
@@ -175,10 +183,12 @@ class RedisInbox:
         return self._lease_seconds
 
     async def remember(self, key: str, value: str) -> None:
-        await self._quick.set(f"{self._prefix}:note:{key}", value, ex=SEEN_SECONDS)
+        async with self._turn:
+            await self._quick.set(f"{self._prefix}:note:{key}", value, ex=SEEN_SECONDS)
 
     async def remembered(self, key: str) -> str | None:
-        found = await self._quick.get(f"{self._prefix}:note:{key}")
+        async with self._turn:
+            found = await self._quick.get(f"{self._prefix}:note:{key}")
         return found.decode() if found is not None else None
 
     async def close(self) -> None:
@@ -248,12 +258,14 @@ class ChannelInbox:
         self._stopping = asyncio.Event()
 
     async def put(self, delivery: Delivery) -> Put:
-        """Queue a delivery; waits for Redis a quarter of a second at most."""
-        if self._shared is not None:
-            try:
-                return await self._shared.put(delivery)
-            except RedisError as error:
-                _log.warning("inbox_redis_unavailable", kind=type(error).__name__)
+        """Queue a delivery; one that Redis does not take in half a second waits in this process."""
+        if self._shared is not None and not self._own.has_seen(delivery.key):
+            # Twice: a reply that came too late left the delivery queued, and then the second try finds it known.
+            for _ in range(2):
+                try:
+                    return await self._shared.put(delivery)
+                except RedisError as error:
+                    _log.warning("inbox_redis_unavailable", kind=type(error).__name__)
         return await self._own.put(delivery)
 
     async def remember(self, key: str, value: str) -> None:

@@ -18,7 +18,7 @@ from uuid import uuid4
 from aiohttp import WSMsgType, web
 from slack_sdk.errors import SlackObjectFormationError
 
-from tests.bot.slack.schemas import faults_of_call
+from tests.bot.slack.slack_types import faults_of_call
 
 BOT_USER, TEAM, PERSON = "U0BOT00000", "T0BANK0000", "U0PERSON00"
 STREAM_SECONDS: Final = 300.0

@@ -8,7 +8,7 @@ import yaml
 
 from bot.gateway.slack import app as slack_app
 from bot.gateway.slack.deliveries import ASK_COMMAND
-from tests.bot.slack.schemas import faults_of, faults_of_call
+from tests.bot.slack.slack_types import faults_of, faults_of_call
 
 MANIFEST: dict[str, Any] = yaml.safe_load(Path(slack_app.__file__).with_name("manifest.yaml").read_text("utf-8"))
 SCOPES_BY_USE = {

@@ -1,4 +1,4 @@
-// What Slack accepts, named for tests/bot/slack/schemas.py: arguments of the methods we call, blocks, the manifest.
+// What Slack accepts, named for tests/bot/slack/slack_types.py: arguments of the methods we call, blocks, the manifest.
 import type * as web from "@slack/web-api";
 import type { KnownBlock, ModalView } from "@slack/types";
 import type { Manifest } from "./node_modules/@slack/web-api/dist/types/request/manifest.js";
