@@ -63,6 +63,7 @@ from llm_service.engines.generating import GeneratingEngine
 from llm_service.engines.model_server import ModelServer, Sampling
 from llm_service.engines.openai import DIALECTS, OpenAiServer
 from llm_service.engines.pool import Pool, PoolLimits
+from llm_service.engines.pool_metrics import PoolMetrics
 from llm_service.engines.tgi import TgiServer
 from llm_service.errors import Misconfigured
 from llm_service.logs import get_logger
@@ -353,6 +354,7 @@ def _of_pool(engine: Engine, metrics: Metrics) -> tuple[Callable[[], None], Mapp
     """What decides whether an answer may wait for the engine, and the check of it; an engine in process has neither."""
     if not isinstance(engine, GeneratingEngine):
         return (lambda: None), {}
+    metrics.registry.register(PoolMetrics(engine.pool))
     metrics.engine_running.set_function(lambda: engine.pool.running)
     metrics.engine_waiting.set_function(lambda: engine.pool.waiting)
     return engine.pool.admit, {"engine": engine.ping}
@@ -396,6 +398,7 @@ def _parts(settings: Settings, embedded: Embedded, log: AnswerLog, threads: _Thr
         history=embedded.history,
     )
     admit, optional = _of_pool(embedded.engine, metrics)
+    metrics.registry.register(embedded.adapters.metrics)
     revisions = RevisionDesk(transactions, Retest(story))
     switch = AnswerSwitch(transactions, metrics)
     switched = SwitchedStory(story, switch, metrics)

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from bot.gateway import assets, handoff_web, health, web
-from bot.gateway.conversation_queue import ConversationQueue
+from bot.gateway.conversation_queue import RETRY_AFTER_SECONDS, ConversationQueue
 from bot.gateway.door import Door
 from bot.gateway.errors import Declined
 from bot.gateway.fallback import FallbackRouter
@@ -162,7 +162,11 @@ def _speak_errors(app: FastAPI, metrics: Metrics, maximum_question_characters: i
     async def service_failed(_request: Request, error: ServiceError) -> JSONResponse:
         _log.warning("llm_service_refused", code=error.code, status=error.status)
         # 401 would tell the person to sign in, but it is our own service token that was refused.
-        return respond(error.code, 502 if error.status == 401 else error.status)
+        return respond(
+            error.code,
+            502 if error.status == 401 else error.status,
+            RETRY_AFTER_SECONDS if error.status in (429, 503) else None,
+        )
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from llm_service.adapters.adapter_metrics import AdapterMetrics
 from llm_service.adapters.desk import AdapterDesk
 from llm_service.adapters.files import Limits
 from llm_service.adapters.fleet import Fleet
@@ -44,6 +45,7 @@ class Adapters:
     router: AdapterRouter
     keeper: AdapterKeeper
     desk: AdapterDesk
+    metrics: AdapterMetrics
 
 
 def build_adapters(
@@ -64,4 +66,4 @@ def build_adapters(
     keeper = AdapterKeeper(transactions, registry, fleet, promotions, watch, published)
     incoming = options.root / INCOMING
     desk = AdapterDesk(transactions, registry, fleet, router, promotions, options.rule, incoming, keeper.wake)
-    return Adapters(registry, fleet, router, keeper, desk)
+    return Adapters(registry, fleet, router, keeper, desk, AdapterMetrics(watch, fleet))

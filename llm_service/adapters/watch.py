@@ -5,11 +5,12 @@ what a turn says, only how it ended.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from sqlalchemy.orm import Session
 
@@ -91,27 +92,35 @@ class Watch:
         self._router = router
         self._clock = clock
         self.rule = rule
+        self.verdicts: Counter[tuple[str, Verdict]] = Counter()
+        """How often each measure was judged how, in this process."""
+        self.rollbacks = 0
 
     async def look(self) -> list[str]:
         """Compare, keep the numbers, and roll back what is worse, all in one transaction; the versions taken out."""
-        taken_out = await self._transactions.run(partial(_look, rule=self.rule, moment=self._clock()))
+        taken_out, looked = await self._transactions.run(partial(_look, rule=self.rule, moment=self._clock()))
+        self.verdicts.update(looked)
+        self.rollbacks += len(taken_out)
         if taken_out:
             self._router.forget()
             LOG.warning("adapters rolled back by the watch", adapters=taken_out)
         return taken_out
 
 
-def _look(session: Session, rule: Rule, moment: datetime) -> list[str]:
+def _look(session: Session, rule: Rule, moment: datetime) -> tuple[list[str], list[tuple[str, Verdict]]]:
+    """The versions taken out, and every (measure, verdict) of this look."""
     taken_out: list[str] = []
+    verdicts: list[tuple[str, Verdict]] = []
     for pair in _pairs(adapter_rollout.aliases(session), rule, moment):
         looked = _compare(session, pair, rule, moment)
         adapter_turns.keep_comparisons(session, looked)
+        verdicts += [(one.measure, cast(Verdict, one.verdict)) for one in looked]
         worse = [comparison for comparison in looked if comparison.verdict == "worse"]
         if worse:
             evidence = {"rule": asdict(rule), "worse": [_numbers(comparison) for comparison in worse]}
             adapter_rollout.roll_back(session, pair.target, WATCH, f"{worse[0].measure}_rate", evidence)
             taken_out.append(pair.adapter)
-    return taken_out
+    return taken_out, verdicts
 
 
 def _pairs(serving: Aliases, rule: Rule, moment: datetime) -> list[_Pair]:

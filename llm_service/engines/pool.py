@@ -42,12 +42,25 @@ class PoolLimits:
     open_seconds: float = 5.0
 
 
+@dataclass(frozen=True)
+class ReplicaState:
+    """One replica as the pool sees it now; `failures` and `openings` of its breaker count since the process began."""
+
+    address: str
+    is_well: bool
+    running: int
+    failures: int
+    openings: int
+
+
 @dataclass(eq=False)
 class _Replica:
     server: ModelServer
     running: int = 0
     failures: int = 0
     open_until: float = 0.0
+    all_failures: int = 0
+    openings: int = 0
 
     def is_open(self, moment: float, limits: PoolLimits) -> bool:
         """Whether the breaker keeps answers away; when its time is up, one is let through to try."""
@@ -91,6 +104,8 @@ class Pool:
         self._suspect: Callable[[str], None] = lambda _address: None
         self._clock = clock
         self._waiting: list[_Waiter] = []
+        self.queued = 0
+        """How many answers have had to wait in line."""
 
     @property
     def servers(self) -> tuple[ModelServer, ...]:
@@ -103,6 +118,21 @@ class Pool:
     @property
     def waiting(self) -> int:
         return len(self._waiting)
+
+    @property
+    def replicas(self) -> tuple[ReplicaState, ...]:
+        """How each replica stands."""
+        moment = self._clock()
+        return tuple(
+            ReplicaState(
+                replica.server.address,
+                not replica.is_open(moment, self._limits),
+                replica.running,
+                replica.all_failures,
+                replica.openings,
+            )
+            for replica in self._replicas
+        )
 
     def follow(self, carries: Carries, suspect: Callable[[str], None]) -> None:
         """From here on ask only replicas that carry the adapter, and tell of those that fail."""
@@ -154,6 +184,7 @@ class Pool:
         self._refuse_if_hopeless(waiter.adapter)
         self.admit()
         self._waiting.append(waiter)
+        self.queued += 1
         until, told = self._clock() + self._limits.waiting_seconds, 0
         try:
             while self._ahead_of(waiter, waiter.adapter) or not self._free(waiter.adapter, attempt):
@@ -243,8 +274,11 @@ class Pool:
         LOG.warning("model server failed", address=address, code=error.code, retries=attempt.retries)
         if error.code == "adapter_unknown" or error.code in UNWELL:
             self._suspect(address)
+        replica.all_failures += 1
         if error.code in UNWELL:
             replica.failures += 1
+            # Once a row of failures: the tries of an open breaker are no openings of their own.
+            replica.openings += replica.failures == self._limits.failures
             replica.open_until = self._clock() + self._limits.open_seconds
 
     def _move(self) -> None:

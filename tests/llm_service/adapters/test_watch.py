@@ -4,9 +4,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from llm_service.adapters.adapter_metrics import AdapterMetrics
 from llm_service.adapters.watch import Rule, difference_of, verdict_of
 from llm_service.masked import MaskedText
 from llm_service.store import adapter_turns, adapters
@@ -74,6 +76,23 @@ async def test_a_canary_that_fails_more_often_is_taken_out_and_rejected(stage: S
     assert row.actor == "watch"
     assert row.details["worse"][0]["events"] == 20
     assert row.details["rule"]["minimum_turns"] == 20
+
+
+async def test_a_scrape_tells_verdicts_rollbacks_and_who_carries_what(stage: Stage) -> None:
+    registry = CollectorRegistry()
+    registry.register(AdapterMetrics(stage.watch, stage.fleet))
+    active, canary = await stage.serving(1), await stage.approved(2)
+    await stage.promote(canary, "canary", 0.5)
+    await stage.step()
+    await tell(stage, active, {"answered": 40})
+    await tell(stage, canary, {"answered": 20, "failed": 20})
+    await stage.watch.look()
+    labels = {"measure": "failure", "verdict": "worse"}
+    assert registry.get_sample_value("haechi_adapter_watch_verdicts_total", labels) == 1
+    assert registry.get_sample_value("haechi_adapter_watch_rollbacks_total") == 1
+    for server in stage.servers:
+        told = {"replica": server.address, "adapter": active}
+        assert registry.get_sample_value("haechi_adapter_carried", told) == 1
 
 
 @pytest.mark.parametrize("measure", ["refusal", "cut", "thumbs_down"])
