@@ -30,6 +30,7 @@ from bot.gateway.metrics import Metrics
 from bot.gateway.outbound import OutboundGate
 from bot.gateway.rasa import RasaClient
 from bot.gateway.rate_limit import InProcessRateLimit, RateLimit, RedisRateLimit
+from bot.gateway.reply_pump import ReplyPump
 from bot.gateway.routing import Router
 from bot.gateway.sessions import Sessions
 from bot.gateway.settings import GatewaySettings
@@ -81,11 +82,14 @@ class SlackProcess:
         limit: RateLimit = RedisRateLimit(redis_url) if redis_url else InProcessRateLimit()
         self._limits = Limits(limit, gateway, sessions.pseudonym, self.metrics)
         gate = OutboundGate(self._llm_service, slack.allowed_link_hosts, slack.slack_web_chat_url)
+        self._handoff = SlackHandoff(self.client, gate, self.inbox, slack.slack_handoff_channel)
+        self._people_handoffs = PersonHandoffs(self._llm_service)
+        self._replies = ReplyPump(self._people_handoffs, SLACK, self._handoff)
         self.desk = SlackDesk(
             DeskParts(
                 client=self.client,
                 turns=ChannelTurns(
-                    self._chat_turns(gateway, gate),
+                    self._chat_turns(gateway),
                     gate,
                     gateway.maximum_question_characters,
                     pace_seconds,
@@ -109,6 +113,7 @@ class SlackProcess:
         self.bolt: AsyncApp | None = None
         self._socket: AsyncSocketModeHandler | None = None
         self._beside: set[asyncio.Task[None]] = set()
+        self._pumping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Ask Slack who we are, then take deliveries. Raises `SlackApiError` where the token is refused."""
@@ -124,12 +129,16 @@ class SlackProcess:
                 ping_interval=PING_SECONDS,
             )
             await self._socket.connect_async()  # type: ignore[no-untyped-call]
+        self._pumping = asyncio.create_task(self._replies.run())
         _log.info("slack_ready", transport=self._slack.slack_transport)
 
     async def stop(self, grace_seconds: float = STOP_GRACE_SECONDS) -> None:
         """Take nothing more, finish what is begun, leave the rest to other replicas."""
         if self._socket is not None:
             await self._socket.close_async()  # type: ignore[no-untyped-call]
+        if self._pumping is not None:
+            self._pumping.cancel()
+            await asyncio.wait({self._pumping})
         await self.inbox.stop(grace_seconds)
         if self._beside:
             await asyncio.wait(self._beside)
@@ -194,11 +203,10 @@ class SlackProcess:
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
 
-    def _chat_turns(self, gateway: GatewaySettings, gate: OutboundGate) -> ChatTurns:
+    def _chat_turns(self, gateway: GatewaySettings) -> ChatTurns:
         router = Router(self._rasa, FallbackRouter(), lambda reason: self.metrics.rasa_fallbacks.labels(reason).inc())
         queue = ConversationQueue(gateway.waiting_questions_per_conversation)
-        staff = SlackHandoff(self.client, gate, self._slack.slack_handoff_channel)
-        handoffs = Handoffs(PersonHandoffs(self._llm_service), {SLACK: staff})
+        handoffs = Handoffs(self._people_handoffs, {SLACK: self._handoff})
         return ChatTurns(self._llm_service, router, queue, self.metrics, handoffs)
 
     async def _admit(self, question: ChannelQuestion) -> None:

@@ -10,6 +10,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.gateway.handoff_ports import AgentReply, DeliveryFailed, StaffRequest
+from bot.gateway.inbox import ChannelInbox
 from bot.gateway.outbound import Blocked, OutboundGate, OutboundText
 from bot.gateway.slack.blocks import MARKDOWN_CHARACTERS, markdown
 from llm_service.client import Locale
@@ -25,9 +26,10 @@ def reply_place(channel: str, thread: str) -> str:
 class SlackHandoff:
     """Both ports of `handoff_ports.py`. `staff_channel` is where colleagues are called; empty calls nobody."""
 
-    def __init__(self, client: AsyncWebClient, gate: OutboundGate, staff_channel: str) -> None:
+    def __init__(self, client: AsyncWebClient, gate: OutboundGate, inbox: ChannelInbox, staff_channel: str) -> None:
         self._client = client
         self._gate = gate
+        self._inbox = inbox
         self._staff_channel = staff_channel
 
     async def post(self, request: StaffRequest) -> None:
@@ -42,7 +44,9 @@ class SlackHandoff:
         channel, _, thread = reply.reply_to.partition(SEPARATOR)
         if not channel:
             raise DeliveryFailed("no_place_to_reply")
-        await self._posted(channel, thread, await self._checked(reply.text, reply.locale))
+        if await self._inbox.remembered(f"reply-{reply.id}") is None:
+            await self._posted(channel, thread, await self._checked(reply.text, reply.locale))
+            await self._inbox.remember(f"reply-{reply.id}", "posted")
 
     async def _checked(self, text: str, locale: Locale) -> OutboundText:
         try:

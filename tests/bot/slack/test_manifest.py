@@ -38,7 +38,7 @@ def test_every_section_is_what_slacks_types_say(section: str, definition: str) -
 
 
 def test_a_misspelt_scope_or_event_is_found() -> None:
-    assert faults_of("ManifestOAuth", {"scopes": {"bot": ["chat:wirte"]}})
+    assert faults_of("ManifestOAuth", {"scopes": {"bot": ["chat:pen"]}})
     assert faults_of("ManifestSettings", {"event_subscriptions": {"bot_events": ["app_mentioned"]}})
 
 

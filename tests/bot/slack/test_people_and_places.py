@@ -1,5 +1,6 @@
 """Rights from files and user groups, settings that are refused, and Slack's part in hand-offs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -9,6 +10,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.gateway.directory import Directory
 from bot.gateway.handoff_ports import AgentReply, DeliveryFailed, StaffRequest
+from bot.gateway.inbox import ChannelInbox, InProcessInbox
 from bot.gateway.outbound import OutboundGate
 from bot.gateway.slack.handoff import SlackHandoff, reply_place
 from bot.gateway.slack.people import EntitlementsUnreadable, SlackPeople, read_entitlements
@@ -93,7 +95,8 @@ def test_the_process_does_not_start_without_the_tokens_of_its_transport() -> Non
 
 def handoff_of(slack: FakeSlack, staff_channel: str) -> SlackHandoff:
     llm_service = LlmServiceClient("http://llm-service", "token", httpx.ASGITransport(LlmServiceStandIn().app()))
-    return SlackHandoff(client_of(slack), OutboundGate(llm_service, [], "https://bank.example/chat"), staff_channel)
+    gate = OutboundGate(llm_service, [], "https://bank.example/chat")
+    return SlackHandoff(client_of(slack), gate, ChannelInbox(InProcessInbox(10)), staff_channel)
 
 
 def request_of(question: str) -> StaffRequest:
@@ -111,13 +114,14 @@ async def test_colleagues_are_called_in_the_banks_channel_without_personal_data(
     assert len(slack.messages) == 2
 
 
-async def test_an_agents_words_arrive_in_the_thread_and_a_refusal_is_told(slack: FakeSlack) -> None:
+async def test_an_agents_words_arrive_in_the_thread_once_and_a_refusal_is_told(slack: FakeSlack) -> None:
     handoff = handoff_of(slack, "")
     reply = AgentReply("m1", "h1", "slack", "message", "ko", "안녕하세요, 상담원입니다.", reply_place("D1", "1.1"))
+    await handoff.deliver(reply)
     await handoff.deliver(reply)
     (message,) = slack.messages.values()
     assert (message.channel, message.thread, message.text) == ("D1", "1.1", "안녕하세요, 상담원입니다.")
     slack.fail["chat.postMessage"] = ["channel_not_found"]
     with pytest.raises(DeliveryFailed) as failed:
-        await handoff.deliver(reply)
+        await handoff.deliver(replace(reply, id="m2"))
     assert failed.value.code == "channel_not_found"
