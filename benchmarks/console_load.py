@@ -27,7 +27,9 @@ from sqlalchemy.orm import Session
 from benchmarks.console_rows import fill
 from benchmarks.postgres_cluster import cluster
 from llm_service.store import console
+from llm_service.store.control_models import HourCounting
 from llm_service.store.migrate import upgrade
+from llm_service.store.models import now
 from llm_service.store.session import open_database
 from llm_service.store.transactions import Transactions
 
@@ -36,12 +38,12 @@ BAR_MILLISECONDS: Final = 150.0
 START_SECONDS: Final = 90.0
 LIVES: Final = console.Lifetimes(timedelta(minutes=60), timedelta(hours=8))
 ROLES: Final = {"first": ["reviewer", "approver"], "second": ["approver"], "third": ["admin", "auditor", "agent"]}
-SEARCHES: Final = (
-    "text=예금자보호",
-    "text=금리인하요구권&rating=down",
-    "text=한번도+나오지+않는+말",
-    "channel=teams&state=refused",
-    "text=9972",
+SEARCHES: Final[tuple[dict[str, str], ...]] = (
+    {"text": "예금자보호"},
+    {"text": "금리인하요구권", "rating": "down"},
+    {"text": "한번도 나오지 않는 말"},
+    {"channel": "teams", "state": "refused"},
+    {"text": "9972"},
 )
 FILTERS: Final = (
     "state=first_approved",
@@ -50,6 +52,9 @@ FILTERS: Final = (
     "state=approved",
     "state=rejected&state=approved",
 )
+QUEUE: Final = "state=proposed"
+"""What the first person works on, so that each example is approved twice here."""
+PERIODS: Final = ("24h", "7d", "30d")
 ACTIONS: Final = ("review.read", "login.succeeded", "document.released", "review.first_approved")
 
 
@@ -82,6 +87,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--data", type=Path, help="a folder for the cluster, kept")
+    parser.add_argument("--seconds", type=float, default=900.0, help="stop after this time, with fewer rounds")
     parser.add_argument("--only-fill", action="store_true", help="make the rows and stop")
     arguments = parser.parse_args()
     with ExitStack() as stack:
@@ -97,8 +103,10 @@ def main() -> None:
             print(f"{arguments.turns:,} turns made in {monotonic() - began:.0f} s")
         upgrade(open_database(database_url))
         if not arguments.only_fill:
+            began = monotonic()
             console_url, people = stack.enter_context(platform(folder, database_url))
-            measure(console_url, people, arguments.rounds).tell()
+            print(f"the services were ready after {monotonic() - began:.0f} s", flush=True)
+            measure(console_url, people, arguments.rounds, arguments.seconds).tell()
 
 
 @contextmanager
@@ -126,6 +134,7 @@ def platform(folder: Path, database_url: str) -> Iterator[tuple[str, dict[str, s
     try:
         url = f"http://127.0.0.1:{ports[1]}"
         _wait_until_ready(url)
+        _wait_until_counted(database_url)
         yield url, _logins(database_url)
     finally:
         for process in processes:
@@ -134,13 +143,13 @@ def platform(folder: Path, database_url: str) -> Iterator[tuple[str, dict[str, s
             process.wait()
 
 
-def measure(url: str, people: dict[str, str], rounds: int) -> Timed:
-    """Everything once without keeping the times, then `rounds` times."""
+def measure(url: str, people: dict[str, str], rounds: int, seconds: float) -> Timed:
+    """Everything twice without keeping the times, then `rounds` times, or for `seconds`."""
     with ExitStack() as stack:
         browsers = {name: stack.enter_context(_browser(url, token)) for name, token in people.items()}
-        Work(Timed(), browsers).everything(2)
+        Work(Timed(), browsers).everything(2, seconds)
         work = Work(Timed(), browsers)
-        work.everything(rounds)
+        work.everything(rounds, seconds)
     return work.timed
 
 
@@ -151,8 +160,11 @@ class Work:
         self.timed = timed
         self._browsers = browsers
 
-    def everything(self, rounds: int) -> None:
+    def everything(self, rounds: int, seconds: float) -> None:
+        ends = monotonic() + seconds
         for number in range(rounds):
+            if monotonic() > ends:
+                return
             self._read(number)
             self._decide(number)
 
@@ -160,8 +172,10 @@ class Work:
         first, third = self._browsers["first"], self._browsers["third"]
         self.timed.keep("queue", lambda: first.get("/reviews"))
         self.timed.keep("filter", lambda: first.get(f"/reviews?{FILTERS[number % len(FILTERS)]}"))
-        self.timed.keep("dashboard", lambda: first.get("/"))
-        self.timed.keep("conversation search", lambda: third.get(f"/conversations?{SEARCHES[number % len(SEARCHES)]}"))
+        self.timed.keep("dashboard", lambda: first.get(f"/?period={PERIODS[number % len(PERIODS)]}"))
+        found = self._post("conversation search", "third", "/conversations", SEARCHES[number % len(SEARCHES)]).text
+        if place := re.search(r"/conversations/[0-9a-f]{32}", found):
+            self.timed.keep("conversation", lambda: third.get(place[0]))
         self.timed.keep("audit", lambda: third.get("/audit"))
         self.timed.keep("audit of one action", lambda: third.get(f"/audit?action={ACTIONS[number % len(ACTIONS)]}"))
         self.timed.keep("audit further back", lambda: third.get(f"/audit?before={400_000 + number * 50}"))
@@ -196,7 +210,7 @@ class Work:
 
     def _post(self, name: str, person: str, path: str, form: dict[str, str]) -> httpx.Response:
         browser = self._browsers[person]
-        return self.timed.keep(name, lambda: browser.post(path, data={"csrf": "csrf", **form}))
+        return self.timed.keep(name, lambda: browser.post(path, data={"csrf": "csrf", "queue": QUEUE, **form}))
 
 
 @contextmanager
@@ -234,6 +248,20 @@ def _wait_until_ready(url: str) -> None:
             pass
         sleep(0.2)
     raise SystemExit("the services did not start; see their logs")
+
+
+def _wait_until_counted(database_url: str) -> None:
+    """The service counts the hours of the last month when it starts; a platform that runs has counted them."""
+    database = open_database(database_url)
+    ends = monotonic() + START_SECONDS
+    while monotonic() < ends:
+        with Session(database) as session:
+            counting = session.get(HourCounting, 1)
+        if counting is not None and counting.counted_until > now() - timedelta(hours=2):
+            database.dispose()
+            return
+        sleep(0.5)
+    raise SystemExit("the hours of the last month were not counted in time")
 
 
 def _free_port() -> int:
