@@ -72,6 +72,7 @@ ALLOWED: Final[dict[str, frozenset[str]]] = {
     "document": _READERS_OF_DOCUMENTS,
     "upload_document": frozenset({"admin"}),
     "release_document": frozenset({"approver"}),
+    "withdraw_document": frozenset({"admin"}),
     # Examples in files: handed out by those who answer for them, taken in as drafts that others approve.
     "curated": _READERS_OF_REVIEWS,
     "export_examples": frozenset({"approver", "trainer", "auditor"}),

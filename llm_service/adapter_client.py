@@ -61,13 +61,17 @@ class AdapterDetails:
 
 @dataclass(frozen=True)
 class PromotionView:
-    """One attempt to bring a version into service. `lacking` says which replica lacks it, and why."""
+    """One attempt to bring a version into service. `lacking` says which replica lacks it, and why.
+
+    `purpose` is why whoever started it wanted it, `reason` why it ended; both are codes.
+    """
 
     id: str
     adapter: str
     target: str
     share: float | None
     state: str
+    purpose: str | None
     reason: str
     lacking: dict[str, str]
     started_by: str
@@ -150,9 +154,11 @@ class AdapterClient:
         """Agree to somebody else's proposal; returns the approval's id."""
         return str((await self._call("POST", f"/{name}/approve", {"proposal_id": proposal_id}))["approval_id"])
 
-    async def promote(self, name: str, target: Target = "active", share: float | None = None) -> str:
-        """Begin to bring an approved version into service; `status` tells how far it is."""
-        body = {"target": target, "share": share}
+    async def promote(
+        self, name: str, target: Target = "active", share: float | None = None, purpose: str | None = None
+    ) -> str:
+        """Begin to bring an approved version into service; `status` tells how far it is. `purpose` is a code."""
+        body = {"target": target, "share": share, "purpose": purpose}
         return str((await self._call("POST", f"/{name}/promote", body))["promotion_id"])
 
     async def reject(self, name: str, reason: str) -> None:

@@ -531,10 +531,12 @@ class LlmServiceClient:
         """Let a quarantined document into the answers; `reason` is a code, which is audited."""
         await self._call("POST", f"/v1/documents/{document_id}/release", {"reason": reason})
 
-    async def withdraw_document(self, document_id: int) -> None:
-        """Take one edition out of every answer; the edition before it is in force again."""
+    async def withdraw_document(self, document_id: int, reason: str = "operator") -> None:
+        """Take one edition out of every answer; the edition before it is in force again. `reason` is a code."""
         async with _as_service_errors():
-            response = await self._http.delete(f"/v1/documents/{document_id}", headers=self._acting)
+            response = await self._http.delete(
+                f"/v1/documents/{document_id}", headers=self._acting, params={"reason": reason}
+            )
         if not response.is_success:
             raise _error_of(response)
 

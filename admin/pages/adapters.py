@@ -18,6 +18,7 @@ PartsHere = Annotated[Parts, Depends(parts_of)]
 Name = Annotated[str, Path(pattern=NAME)]
 Percent = Annotated[int, Form(ge=1, le=100)]
 TARGETS: Final[tuple[Target, ...]] = ("active", "canary")
+PURPOSES: Final = ("better_answers", "rules_changed", "corrections", "trial", "restored")
 REASONS_TO_ROLL_BACK: Final = ("wrong_answers", "complaints", "too_slow", "precaution")
 
 
@@ -45,6 +46,7 @@ async def adapter(request: Request, parts: PartsHere, person: Acting, name: Name
         person,
         details=await calls.adapter(name),
         serving=await calls.status(),
+        purposes=PURPOSES,
         names=await names(parts),
         own_key=key_of(parts, person.account_id),
     )
@@ -85,11 +87,18 @@ async def approve_adapter(
 
 @router.post("/adapters/{name}/promote", name="promote_adapter")
 async def promote_adapter(
-    parts: PartsHere, person: Acting, name: Name, target: Annotated[str, Form()], share: Percent = 5
+    parts: PartsHere,
+    person: Acting,
+    name: Name,
+    target: Annotated[str, Form()],
+    purpose: Annotated[str, Form()],
+    share: Percent = 5,
 ) -> Response:
-    """Begin to bring an approved version into service; the list of adapters tells how far it is."""
+    """Begin to bring an approved version into service, for a reason; the list of adapters tells how far it is."""
     chosen = _target(target)
-    await adapters_of(parts, person).promote(name, chosen, share / 100 if chosen == "canary" else None)
+    if purpose not in PURPOSES:
+        raise Declined("invalid_request", 422)
+    await adapters_of(parts, person).promote(name, chosen, share / 100 if chosen == "canary" else None, purpose)
     return back("/adapters", "promotion_started")
 
 

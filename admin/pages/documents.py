@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
@@ -12,15 +12,17 @@ from admin.access import Acting
 from admin.errors import Declined
 from admin.parts import Parts, parts_of
 from admin.people import service_of
-from admin.rendering import back, locale_of, page
+from admin.rendering import KOREA, back, locale_of, page
 from admin.texts import sentence
-from llm_service.client import GROUP_PATTERN, MAXIMUM_GROUPS, Audience
+from llm_service.client import GROUP_PATTERN, MAXIMUM_GROUPS, Audience, Locale
+from llm_service.retrieval.reasons import explain
 
 router = APIRouter()
 PartsHere = Annotated[Parts, Depends(parts_of)]
 AUDIENCES: Final[tuple[Audience, ...]] = ("staff", "customer")
 FROM_SCRIPT: Final = "X-Upload"
 RELEASE_REASONS: Final = ("reviewed", "training_material", "false_alarm")
+WITHDRAW_REASONS: Final = ("wrong", "outdated", "personal_data", "not_permitted", "uploaded_by_mistake")
 DOCUMENT_STATES: Final = ("ready", "quarantined", "failed", "withdrawn")
 
 
@@ -51,6 +53,7 @@ async def documents(request: Request, parts: PartsHere, person: Acting, state: s
         states=DOCUMENT_STATES,
         q=q,
         audiences=AUDIENCES,
+        told=told_reason,
     )
 
 
@@ -77,15 +80,18 @@ async def upload_document(
     )
     if request.headers.get(FROM_SCRIPT):
         locale = locale_of(request)
-        reason = sentence(f"upload_{report.state}", locale, passages=report.passages)
-        return JSONResponse({"message": reason, "is_good": report.state in ("ready", "unchanged")})
-    return page(request, "uploaded.html", person, report=report)
+        said = sentence(f"upload_{report.state}", locale, passages=report.passages)
+        message = f"{said} {told_reason(report.reason, locale)}".strip()
+        return JSONResponse({"message": message, "is_good": report.state in ("ready", "unchanged")})
+    reason = told_reason(report.reason, locale_of(request))
+    return page(request, "uploaded.html", person, report=report, reason=reason)
 
 
 @router.get("/documents/{document_id}", name="document")
 async def document(request: Request, parts: PartsHere, person: Acting, document_id: int) -> HTMLResponse:
-    """One edition: what it changed, and the passages for which it waits."""
-    found = next((one for one in await parts.llm_service.documents() if one["document_id"] == document_id), None)
+    """One edition beside the others of its series: what it changed, and the passages for which it waits."""
+    everything = await parts.llm_service.documents()
+    found = next((one for one in everything if one["document_id"] == document_id), None)
     if found is None:
         raise Declined("document_not_found", 404)
     flagged = []
@@ -100,6 +106,10 @@ async def document(request: Request, parts: PartsHere, person: Acting, document_
         flagged=flagged,
         changes=changes,
         reasons=RELEASE_REASONS,
+        reason=told_reason(found["reason"], locale_of(request)),
+        editions=[one for one in everything if one["series"] == found["series"]],
+        withdraw_reasons=WITHDRAW_REASONS,
+        today=datetime.now(KOREA).date().isoformat(),
     )
 
 
@@ -112,6 +122,26 @@ async def release_document(
         raise Declined("invalid_request", 422)
     await service_of(parts, person).release_document(document_id, reason)
     return back(f"/documents/{document_id}", "document_released")
+
+
+@router.post("/documents/{document_id}/withdraw", name="withdraw_document")
+async def withdraw_document(
+    parts: PartsHere, person: Acting, document_id: int, reason: Annotated[str, Form()]
+) -> Response:
+    """Take an edition out of the answers: when this returns, search finds none of its passages."""
+    if reason not in WITHDRAW_REASONS:
+        raise Declined("invalid_request", 422)
+    await service_of(parts, person).withdraw_document(document_id, reason)
+    return back(f"/documents/{document_id}", "document_withdrawn")
+
+
+def told_reason(reason: str | None, locale: Locale) -> str:
+    """Why a document is where it is, in words: reasons are kept as `code: sentence`, or as a code alone."""
+    code, _, said = (reason or "").partition(":")
+    try:
+        return explain(code, locale).partition(": ")[2]
+    except KeyError:
+        return said.strip() or code
 
 
 def _names(document: dict[str, Any], part: str) -> bool:

@@ -134,42 +134,70 @@ function prepareKeySettings() {
   });
 }
 
-// The browser's own form works without this; here it tells how far the upload has come.
+// The browser's own form works without this, for one file; here it takes several, and tells how far each has come.
 function prepareUpload() {
   const form = document.querySelector("form[data-upload]");
   if (!form) return;
   const file = form.querySelector("input[type=file]");
   const path = form.querySelector("input[name=path]");
+  const button = form.querySelector("button[type=submit]");
   const bar = form.querySelector("progress");
   const status = form.querySelector("[role=status]");
+  const outcomes = document.getElementById("uploaded");
+  file.multiple = true;
   file.addEventListener("change", () => {
-    if (file.files[0] && !path.value) path.value = file.files[0].name;
+    if (file.files.length > 1) {
+      status.textContent = file.dataset.many;
+      if (path.value === path.dataset.proposed) path.value = "";
+      path.required = false;
+    } else if (file.files[0] && (!path.value || path.value === path.dataset.proposed)) {
+      path.value = file.files[0].name;
+      path.dataset.proposed = path.value;
+      path.required = true;
+    }
   });
-  form.addEventListener("submit", (event) => {
+  form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    const chosen = [...file.files];
+    const folder = path.value.replace(/\/+$/, "");
+    button.disabled = true;
+    outcomes.replaceChildren();
+    outcomes.hidden = chosen.length < 2;
+    for (const one of chosen) {
+      const data = new FormData(form);
+      data.set("file", one);
+      data.set("path", chosen.length < 2 ? path.value : folder ? `${folder}/${one.name}` : one.name);
+      const answer = await sent(form, data, bar, (text) => (status.textContent = text));
+      status.textContent = answer.message;
+      status.className = answer.is_good ? "note" : "note bad";
+      const outcome = document.createElement("li");
+      outcome.className = status.className;
+      outcome.textContent = `${one.name}: ${answer.message}`;
+      outcomes.append(outcome);
+    }
+    button.disabled = false;
+  });
+}
+
+function sent(form, data, bar, tell) {
+  const failed = { message: form.dataset.failed, is_good: false };
+  return new Promise((done) => {
     const request = new XMLHttpRequest();
     request.open("POST", form.action);
-    request.upload.addEventListener("progress", (sent) => {
-      if (!sent.lengthComputable) return;
+    request.setRequestHeader("X-Upload", "1");
+    request.upload.addEventListener("progress", (told) => {
+      if (!told.lengthComputable) return;
       bar.hidden = false;
-      bar.value = sent.loaded / sent.total;
-      status.textContent = sent.loaded < sent.total ? form.dataset.sending : form.dataset.reading;
+      bar.value = told.loaded / told.total;
+      tell(told.loaded < told.total ? form.dataset.sending : form.dataset.reading);
     });
     request.addEventListener("load", () => {
       const isAnswer = request.getResponseHeader("Content-Type")?.startsWith("application/json");
-      const answer = isAnswer ? JSON.parse(request.responseText) : { message: form.dataset.failed, is_good: false };
-      status.textContent = answer.message;
-      status.className = answer.is_good ? "note" : "note bad";
       bar.hidden = true;
-      form.querySelector("button[type=submit]").disabled = false;
+      done(isAnswer ? JSON.parse(request.responseText) : failed);
     });
-    request.addEventListener("error", () => {
-      status.textContent = form.dataset.failed;
-      form.querySelector("button[type=submit]").disabled = false;
-    });
-    form.querySelector("button[type=submit]").disabled = true;
-    request.setRequestHeader("X-Upload", "1");
-    request.send(new FormData(form));
+    request.addEventListener("error", () => done(failed));
+    request.send(data);
   });
 }
 

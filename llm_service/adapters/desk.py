@@ -110,11 +110,13 @@ class AdapterDesk:
         """Raises as `store.adapters.approve`, and `Conflict` (proposal_of_another_adapter)."""
         return await self._transactions.run(partial(_approve, name=name, proposal_id=proposal_id, person=person))
 
-    async def promote(self, name: str, target: Target, share: float | None, person: str) -> str:
+    async def promote(
+        self, name: str, target: Target, share: float | None, person: str, purpose: str | None = None
+    ) -> str:
         """Raises as `Promotions.start`, and `InvalidInput` (canary_share_missing)."""
         if (target == "canary") != (share is not None):
             raise InvalidInput("canary_share_missing", "a canary needs a share, an active version has none")
-        promotion_id = await self._promotions.start(name, target, share, person)
+        promotion_id = await self._promotions.start(name, target, share, person, purpose)
         self._wake()
         return promotion_id
 
@@ -242,6 +244,7 @@ def _promotion(row: AdapterPromotion) -> PromotionView:
         target=row.target,
         share=row.share,
         state=row.state,
+        purpose=row.purpose,
         reason=row.reason,
         lacking=dict(row.details.get("lacking", {})),
         started_by=row.started_by,

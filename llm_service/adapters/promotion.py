@@ -57,14 +57,16 @@ class Promotions:
         self._patience = patience
         self._clock = clock
 
-    async def start(self, adapter: str, target: Target, share: float | None, person: str) -> str:
+    async def start(
+        self, adapter: str, target: Target, share: float | None, person: str, purpose: str | None = None
+    ) -> str:
         """Begin to promote an approved version; returns the promotion's id, also of one that runs already.
 
         Raises `Conflict` (no_model_servers) and what `adapter_rollout.start_promotion` raises.
         """
         if self._fleet.is_empty:
             raise Conflict("no_model_servers", "no model server is configured; set HAECHI_ENGINE_URLS")
-        begin = partial(_start, adapter=adapter, target=target, share=share, person=person)
+        begin = partial(_start, adapter=adapter, target=target, share=share, person=person, purpose=purpose)
         return await self._transactions.run(begin)
 
     async def advance(self, lock: Lock) -> None:
@@ -109,8 +111,10 @@ class Promotions:
         return "rollout_timeout" if waits else "load_timeout"
 
 
-def _start(session: Session, adapter: str, target: Target, share: float | None, person: str) -> str:
-    return adapter_rollout.start_promotion(session, adapter, target, share, person).id
+def _start(
+    session: Session, adapter: str, target: Target, share: float | None, person: str, purpose: str | None
+) -> str:
+    return adapter_rollout.start_promotion(session, adapter, target, share, person, purpose).id
 
 
 def _running(session: Session) -> _Running | None:

@@ -58,10 +58,14 @@ class DocumentDesk:
         LOG.info("document taken in", document_id=report.document_id, state=report.state, bytes=len(content))
         return report
 
-    async def withdraw(self, actor: str, document_id: int) -> None:
-        """Take one edition out of every answer; its row stays. Raises `NotFound` (document_not_found)."""
-        await self._transactions.run(partial(_withdraw, actor=actor, document_id=document_id))
+    async def withdraw(self, actor: str, document_id: int, reason: str) -> None:
+        """Take one edition out of every answer before this returns; its row stays, and `reason`, a code, in the audit.
+
+        Raises `NotFound` (document_not_found).
+        """
+        await self._transactions.run(partial(_withdraw, actor=actor, document_id=document_id, reason=reason))
         await self._thread(self._index.apply_changes)
+        LOG.info("document withdrawn", document_id=document_id, reason=reason)
 
     async def flagged(self, document_id: int) -> list[FlaggedPassage]:
         """The passages for which a document was quarantined. Raises `NotFound` (document_not_found)."""
@@ -118,12 +122,12 @@ def _known(session: Session, document_id: int) -> Document:
     return document
 
 
-def _withdraw(session: Session, actor: str, document_id: int) -> None:
+def _withdraw(session: Session, actor: str, document_id: int, reason: str) -> None:
     document = _known(session, document_id)
     if document.state == WITHDRAWN:
         return
     documents.withdraw(session, document_id, WITHDRAWN)
-    audit.record(session, actor, "document.withdrawn", "document", str(document_id))
+    audit.record(session, actor, "document.withdrawn", "document", str(document_id), {"reason": reason})
 
 
 def _listed(session: Session) -> list[dict[str, Any]]:

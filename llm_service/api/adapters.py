@@ -51,10 +51,11 @@ class ApproveRequest(_Body):
 
 
 class PromoteRequest(_Body):
-    """`share` of the conversations for a canary; an active version gets them all."""
+    """`share` of the conversations for a canary; an active version gets them all. `purpose`: why it is wanted."""
 
     target: Target = "active"
     share: Share | None = None
+    purpose: Reason | None = None
 
 
 class RejectRequest(_Body):
@@ -122,7 +123,7 @@ async def approve(name: str, body: ApproveRequest, parts: ServiceParts, person: 
 @router.post("/{name}/promote", status_code=status.HTTP_202_ACCEPTED)
 async def promote(name: str, body: PromoteRequest, parts: ServiceParts, person: MayPromoteAdapters) -> dict[str, str]:
     """Begin to bring an approved version into service; the status tells how far it is."""
-    return {"promotion_id": await parts.adapters.promote(name, body.target, body.share, person.key)}
+    return {"promotion_id": await parts.adapters.promote(name, body.target, body.share, person.key, body.purpose)}
 
 
 @router.post("/{name}/reject", status_code=status.HTTP_200_OK)

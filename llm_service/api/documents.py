@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, File, Form, UploadFile, status
+from fastapi import APIRouter, File, Form, Query, UploadFile, status
 from pydantic import BaseModel, Field
 
 from llm_service.api.acting import MayRelease, MayTakeIn, MayWithdraw
@@ -68,6 +68,11 @@ async def release(document_id: int, body: Release, parts: ServiceParts, person: 
 
 
 @router.delete("/{document_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def withdraw(document_id: int, parts: ServiceParts, person: MayWithdraw) -> None:
-    """Take one edition out of every answer."""
-    await parts.documents.withdraw(person.key, document_id)
+async def withdraw(
+    document_id: int,
+    parts: ServiceParts,
+    person: MayWithdraw,
+    reason: Annotated[str, Query(pattern=r"^[a-z][a-z0-9_]{0,31}$")] = "operator",
+) -> None:
+    """Take one edition out of every answer; `reason`, a code, is audited."""
+    await parts.documents.withdraw(person.key, document_id, reason)

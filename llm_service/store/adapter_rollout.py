@@ -79,9 +79,11 @@ def release_lock(session: Session, lock: Lock) -> None:
 
 
 def start_promotion(
-    session: Session, name: str, target: Target, share: float | None, started_by: str
+    session: Session, name: str, target: Target, share: float | None, started_by: str, purpose: str | None = None
 ) -> AdapterPromotion:
     """Begin to bring an approved version into service; asked again while it is being loaded, it is the same one.
+
+    `purpose`, a code, is why it is wanted.
 
     Raises `NotFound` (adapter_not_found), `NotPermitted` (promotion_of_own_work), `Conflict` (adapter_rejected,
     adapter_not_approved, adapter_serving_already, promotion_running).
@@ -98,11 +100,12 @@ def start_promotion(
         raise Conflict("adapter_serving_already", "the version is serving already")
     approval = adapters.valid_approval(session, name)
     promotion = AdapterPromotion(
-        target=target, adapter=name, approval_id=approval.id, share=share, started_by=started_by
+        target=target, adapter=name, approval_id=approval.id, share=share, started_by=started_by, purpose=purpose
     )
     session.add(promotion)
     session.flush()
     details = {"promotion_id": promotion.id, "target": target, "share": share, "approval_id": approval.id}
+    details |= {"purpose": purpose}
     audit.record(session, started_by, "adapter.promotion_started", "adapter", name, details)
     return promotion
 

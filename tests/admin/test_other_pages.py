@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from llm_service.masked import MaskedText
-from llm_service.store import adapters, audit
+from llm_service.store import adapter_rollout, adapters, audit
 from llm_service.store.models import Conversation, Turn
 from tests.admin.platform import Platform, platform_key, trained
 
@@ -49,6 +49,31 @@ def test_an_adapter_is_proposed_by_one_and_approved_by_another(platform: Platfor
         assert approver.post(f"/adapters/{adapter}/approve", data=form).status_code == 303
         assert "approver 님 승인" in trainer.get(f"/adapters/{adapter}").text
         assert adapter in trainer.get("/adapters").text
+
+
+def test_a_promotion_says_why_it_is_wanted(platform: Platform, adapter: str) -> None:
+    key, other = platform_key(platform, "trainer"), platform_key(platform, "approver")
+
+    def prepare(session: Session) -> None:
+        proposal = adapters.propose(session, adapter, key)
+        adapters.approve(session, proposal.id, other)
+        begun = adapter_rollout.start_promotion(session, adapter, "canary", 0.05, other, "rules_changed")
+        lock = adapter_rollout.take_lock(session, "test", 5)
+        assert lock is not None
+        adapter_rollout.fail_promotion(session, begun.id, lock, "load_timeout", {})
+        adapter_rollout.release_lock(session, lock)
+
+    platform.work(prepare)
+    with platform.logged_in("approver") as approver:
+        form = {"csrf": "csrf-of-approver", "target": "active", "purpose": "because"}
+        refused = approver.post(f"/adapters/{adapter}/promote", data=form)
+        nowhere = approver.post(f"/adapters/{adapter}/promote", data=form | {"purpose": "trial"})
+        listed = approver.get("/adapters").text
+    assert (refused.status_code, "invalid_request" in refused.text) == (422, True)
+    assert (nowhere.status_code, "no_model_servers" in nowhere.text) == (409, True)
+    assert "법령이나 내규 변경" in listed
+    (row,) = platform.work(lambda session: audit.events(session, "adapter.promotion_started", None, 1))
+    assert row.details["purpose"] == "rules_changed"
 
 
 def test_rolling_back_where_nothing_serves_says_so(platform: Platform) -> None:

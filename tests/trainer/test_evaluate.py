@@ -18,6 +18,7 @@ from trainer.checkpoints import sha256_of_file
 from trainer.evaluate import ACTIVE, BASE, CANDIDATE, REFUSAL_OPENING, Evaluation, evaluate, masker_finder
 from trainer.evaluation_set import CORRECTION_TAG, GENERAL_TAG, EvaluationSet, Item, freeze, read_set
 from trainer.gate import Decision, GateRules, decide, load_rules
+from trainer.item_results import item_results
 from trainer.progress import TrainingResult
 from trainer.publish import BaseIdentity, choose_probes, publish
 from trainer.recipe import load_recipe
@@ -128,6 +129,20 @@ def test_a_phone_number_in_an_answer_is_a_leak(frozen: EvaluationSet, find: Any)
     metrics = evaluated(frozen, find, base=GUESSING, candidate=leaking).report["subjects"][CANDIDATE]["metrics"]
     assert metrics["leaked_values"]["mean"] == 1.0
     assert metrics["kept"]["mean"] == 0.0
+
+
+def test_every_question_is_kept_masked_and_what_a_probe_was_answered_is_not(frozen: EvaluationSet, find: Any) -> None:
+    leaking = {**KNOWING, "l": f"고객 번호는 {PHONE}입니다.", "a0": f"전화 {PHONE}으로 하세요. <PERSON_1>님"}
+    told = {
+        one.item_id: one for one in item_results(frozen, evaluated(frozen, find, candidate=leaking), build_masker())
+    }
+    assert told.keys() == {one.id for one in ITEMS}
+    kept = told["a0"].subjects[CANDIDATE].answer
+    assert kept is not None
+    assert PHONE not in kept
+    assert "<PERSON_1>님" in kept, "what is masked already stays"
+    assert told["l"].subjects[CANDIDATE].answer is None
+    assert (told["l"].subjects[CANDIDATE].score, told["c0"].reference) == (0.0, "가")
 
 
 def test_leak_probes_without_a_masker_are_refused(frozen: EvaluationSet) -> None:

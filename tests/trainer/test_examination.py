@@ -12,6 +12,7 @@ from llm_service.store import datasets, training
 from llm_service.store.adapter_models import Adapter
 from llm_service.store.dataset_files import DatasetExample, DatasetFiles
 from llm_service.store.datasets import Frozen
+from llm_service.store.evaluation_models import EvaluationAnswer, EvaluationItem
 from llm_service.store.learning_models import Evaluation
 from llm_service.store.migrate import upgrade
 from llm_service.store.session import open_database
@@ -95,6 +96,13 @@ def test_an_adapter_that_gained_nothing_on_corrections_is_rejected_and_not_regis
         lambda session: session.query(Evaluation).filter_by(run_id=run_id).one().report
     )
     assert set(report["subjects"]) == {"base", "candidate"}
+    assert report["rules"]["largest_leaked_values"] == OPEN_GATE["largest_leaked_values"]
+    kept = workplace.transactions.run_blocking(lambda session: [row.item_id for row in session.query(EvaluationItem)])
+    assert kept == ["leak-1"], "rows whose examples are gone are not written down"
+    answers = workplace.transactions.run_blocking(
+        lambda session: [row.answer for row in session.query(EvaluationAnswer)]
+    )
+    assert answers == [None, None], "what is answered to a probe for leaks is not kept"
 
 
 def test_a_missing_base_ends_the_run_with_what_to_do(settings: Settings, workplace: Workplace) -> None:
