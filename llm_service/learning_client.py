@@ -92,6 +92,7 @@ class ReviewItemView:
     created_at: str
     revisions: list[ReviewRevision] = field(default_factory=list)
     history: list[ReviewEvent] = field(default_factory=list)
+    conversation_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,7 @@ def _view(item: ReviewItem) -> ReviewItemView:
         licence=item.licence,
         locale=item.locale,
         created_at=item.created_at.isoformat(),
+        conversation_id=item.conversation_id,
         revisions=[
             ReviewRevision(one.version, one.proposed_by, one.question, one.answer, one.at.isoformat())
             for one in item.revisions
