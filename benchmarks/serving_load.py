@@ -40,9 +40,10 @@ Ask = Callable[[], Awaitable[Asked]]
 
 @dataclass(frozen=True)
 class Used:
-    """What a process has used: seconds of processor time so far, and the most memory it held, in MB."""
+    """What a process has used: seconds of processor time so far; resident memory (RSS) now and at most, in MB."""
 
     cpu_seconds: float
+    memory_mb: float
     peak_memory_mb: float
 
 
@@ -64,7 +65,11 @@ class Result:
     """Milliseconds `added`: from the engine's first whole statement, by its own clock, to the reader.
 
     `with_next_word`: of those, the engine's next word is counted as ours; without it a statement cannot be known to
-    have ended. CPU is counted while answers begin and end at an even pace, by the answers begun.
+    have ended. CPU is counted while answers begin and end at an even pace, by the answers begun; it is None where any
+    was dropped, since what was not answered cost nothing. Memory is resident (RSS), shared pages included: `memory_mb`
+    after the load, `peak_memory_mb` the most there ever was.
+
+    `burst_…`: as many questions as there are streams, all in one instant, when nothing else is asked.
     """
 
     streams: int
@@ -76,7 +81,11 @@ class Result:
     added_p95_ms: float
     with_next_word_p50_ms: float
     with_next_word_p95_ms: float
-    cpu_ms_per_turn: dict[str, float]
+    burst_added_p50_ms: float | None
+    burst_added_p95_ms: float | None
+    burst_dropped: dict[str, int]
+    cpu_ms_per_turn: dict[str, float] | None
+    memory_mb: dict[str, float]
     peak_memory_mb: dict[str, float]
     cores_used: float
     load_average: float
@@ -105,7 +114,14 @@ class Measurement:
             after, seconds = self._used(), time.monotonic() - began
             load_average = os.getloadavg()[0]
         sampling.cancel()
-        return self._result(self._answers[measured_from:], before, after, seconds, load_average)
+        evenly, dropped = self._answers[measured_from:], tuple(self._dropped)
+        self._dropped.clear()
+        asked_evenly = len(self._answers)
+        async with asyncio.TaskGroup() as answering:
+            for _ in range(self._load.streams):
+                answering.create_task(self._ask())
+        burst = self._answers[asked_evenly:]
+        return self._result(evenly, dropped, burst, before, after, seconds, load_average)
 
     async def _ask_evenly(self, answering: asyncio.TaskGroup, rounds: int) -> None:
         clock = asyncio.get_running_loop().time
@@ -128,34 +144,45 @@ class Measurement:
                 self._most = max(self._most, int(float(running.split()[1])))
                 await asyncio.sleep(SAMPLE_SECONDS)
 
+    def _with_next_word(self, answer: Asked) -> float:
+        """Milliseconds from the engine's first whole statement, by its clock, to the reader."""
+        return answer.first_statement_ms - (answer.statement_words - 1) * 1000 / self._load.tokens_per_second
+
     def _used(self) -> dict[str, Used]:
         return {name: used_by(process) for name, process in self._processes.items()}
 
     def _result(
         self,
         answers: Sequence[Asked],
+        dropped: Sequence[str],
+        burst: Sequence[Asked],
         before: dict[str, Used],
         after: dict[str, Used],
         seconds: float,
         load_average: float,
     ) -> Result:
         word_ms = 1000 / self._load.tokens_per_second
-        with_next = [answer.first_statement_ms - (answer.statement_words - 1) * word_ms for answer in answers]
+        with_next = [self._with_next_word(answer) for answer in answers]
         added = [milliseconds - word_ms for milliseconds in with_next]
+        at_once = [self._with_next_word(answer) - word_ms for answer in burst]
         begun = self._load.streams * self._load.rounds
         cpu = {name: after[name].cpu_seconds - before[name].cpu_seconds for name in after}
         states = [answer.state for answer in answers]
         return Result(
             streams=self._load.streams,
             seen_at_once=self._most,
-            answers=len(self._answers),
-            dropped={code: self._dropped.count(code) for code in sorted(set(self._dropped))},
-            states={state: states.count(state) for state in sorted(set(states))},
+            answers=len(self._answers) - len(burst),
+            dropped=_counted(dropped),
+            states=_counted(states),
             added_p50_ms=round(statistics.median(added), 1),
             added_p95_ms=_p95(added),
             with_next_word_p50_ms=round(statistics.median(with_next), 1),
             with_next_word_p95_ms=_p95(with_next),
-            cpu_ms_per_turn={name: round(used * 1000 / begun, 2) for name, used in cpu.items()},
+            burst_added_p50_ms=round(statistics.median(at_once), 1) if len(at_once) > 1 else None,
+            burst_added_p95_ms=_p95(at_once) if len(at_once) > 1 else None,
+            burst_dropped=_counted(self._dropped),
+            cpu_ms_per_turn=None if dropped else {name: round(used * 1000 / begun, 2) for name, used in cpu.items()},
+            memory_mb={name: used.memory_mb for name, used in after.items()},
             peak_memory_mb={name: used.peak_memory_mb for name, used in after.items()},
             cores_used=round(sum(cpu.values()) / seconds, 2),
             load_average=round(load_average, 1),
@@ -202,7 +229,12 @@ def used_by(pid: int) -> Used:
     fields = (of_process / "stat").read_text().rsplit(")", 1)[1].split()
     ticks = int(fields[11]) + int(fields[12])
     status = dict(line.split(":", 1) for line in (of_process / "status").read_text().splitlines())
-    return Used(ticks / os.sysconf("SC_CLK_TCK"), round(int(status["VmHWM"].split()[0]) / 1024, 1))
+    resident, most = (round(int(status[name].split()[0]) / 1024, 1) for name in ("VmRSS", "VmHWM"))
+    return Used(ticks / os.sysconf("SC_CLK_TCK"), resident, most)
+
+
+def _counted(codes: Sequence[str]) -> dict[str, int]:
+    return {code: codes.count(code) for code in sorted(set(codes))}
 
 
 def _p95(values: Sequence[float]) -> float:
