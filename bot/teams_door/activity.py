@@ -14,11 +14,13 @@ from pydantic.alias_generators import to_camel
 
 from bot.teams_door.errors import Refused
 from bot.teams_door.message import ConversationType, Kind, Locale, Reaction, TeamsMessage
+from llm_service.logs import get_logger
 
 MAXIMUM_ID_CHARACTERS: Final = 512
 REASON: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 FETCH_TASK: Final = "message/fetchTask"
 SUBMIT_ACTION: Final = "message/submitAction"
+_log = get_logger("teams_door.activity")
 
 
 class _Part(BaseModel):
@@ -43,7 +45,7 @@ class _Tenant(_Part):
 
 
 class _ChannelData(_Part):
-    tenant: _Tenant
+    tenant: _Tenant | None = None
 
 
 class _Feedback(_Part):
@@ -67,7 +69,7 @@ class Activity(_Part):
     sender: _Account = Field(alias="from")
     recipient: _Account
     conversation: _Conversation
-    channel_data: _ChannelData
+    channel_data: _ChannelData = _ChannelData()
     text: str = ""
     locale: str = ""
     action: str = ""
@@ -87,13 +89,23 @@ def activity_of(body: bytes) -> Activity:
     """The activity in a request's body. Raises `Refused` 400."""
     try:
         return Activity.model_validate_json(body)
-    except ValidationError:
+    except ValidationError as error:
+        # Names and kinds only: what stands in a field is somebody's.
+        wrong = [f"{'.'.join(map(str, one['loc']))}:{one['type']}" for one in error.errors(include_input=False)]
+        _log.warning("activity_unreadable", fields=wrong[:10])
         raise Refused("activity_unreadable", 400) from None
 
 
 def check_tenant(activity: Activity, tenants: frozenset[str]) -> None:
-    """Pass if both places that name a tenant name one of ours. Raises `Refused` 403."""
-    named = {activity.channel_data.tenant.id.lower(), activity.conversation.tenant_id.lower()}
+    """Pass if both places that name a tenant name one of ours. Raises `Refused` 403.
+
+    An invoke may leave out the channel's: Microsoft's own test client does. Everything else has to name it twice.
+    """
+    named = {activity.conversation.tenant_id.lower()}
+    if activity.channel_data.tenant is not None:
+        named.add(activity.channel_data.tenant.id.lower())
+    elif activity.type != "invoke":
+        raise Refused("tenant_missing", 403)
     if not named <= tenants:
         raise Refused("tenant_refused", 403)
 

@@ -194,6 +194,9 @@ class _Answer:
         message_id = await self._message.finish(self._finished(ended))
         if message_id is not None and ended.state != "replied":
             await self._parts.kept.keep_answer(self._place.conversation_id, message_id, ended.turn)
+            if self._place.conversation_type == "personal":
+                # A thumb that names no message is about the last answer of its chat.
+                await self._parts.kept.keep_answer(self._place.conversation_id, "", ended.turn)
 
     def _finished(self, ended: AnswerEnded) -> MessageActivityInput:
         if ended.state == "replied":

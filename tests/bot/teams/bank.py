@@ -118,15 +118,17 @@ async def in_teams(
     llm_service: TalkingStandIn,
     speed: float = 1.0,
     abandoned_milliseconds: int = 60_000,
+    mounts: dict[str, httpx.AsyncBaseTransport] | None = None,
+    **teams: Any,
 ) -> AsyncIterator[InTeams]:
-    """A worker that runs, and a person who talks to it."""
+    """A worker that runs, and a person who talks to it. `mounts`: addresses that are real ones and not the lab's."""
     connector = FakeConnector(clock=lambda: time.monotonic() * speed)
-    http = httpx.AsyncClient(transport=httpx.ASGITransport(connector.app()))
+    http = httpx.AsyncClient(transport=httpx.ASGITransport(connector.app()), mounts=mounts)
     inbox = InboxDoor(redis_url, keys.public, 1000)
     settings = GatewaySettings(**{**gateway, "redis_url": redis_url, **UNLIMITED})
     worker = TeamsWorker(
         settings,
-        settings_of(redis_url, keys),
+        settings_of(redis_url, keys, **teams),
         http,
         InboxWorker(redis_url, keys.private, uuid4().hex, abandoned_milliseconds, wait_milliseconds=50),
         people=Staff(),

@@ -126,7 +126,7 @@ OURS = payload("personal_message")["conversation"]["tenantId"]
         (FOREIGN_TENANT, FOREIGN_TENANT, 403),
         (FOREIGN_TENANT, OURS, 403),
         (OURS, FOREIGN_TENANT, 403),
-        (None, OURS, 400),
+        (None, OURS, 403),
         (OURS, None, 400),
         (OURS.upper(), OURS, 200),
     ],
@@ -136,6 +136,13 @@ def test_t1_both_places_that_name_a_tenant_have_to_name_ours(
 ) -> None:
     assert door.post(_with_tenants(channel_data, conversation)).status_code == status
     assert door.left == (1 if status == 200 else 0)
+
+
+@pytest.mark.parametrize(("tenant", "status"), [(OURS, 200), (FOREIGN_TENANT, 403)])
+def test_t1_an_invoke_that_names_one_tenant_only_has_to_name_ours(door: Door, tenant: str, status: int) -> None:
+    activity = payload("feedback_form_sent", channelData={})
+    activity["conversation"]["tenantId"] = tenant
+    assert door.post(activity).status_code == status
 
 
 @pytest.mark.parametrize(
