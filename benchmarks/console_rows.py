@@ -105,6 +105,11 @@ SELECT md5('q' || i), md5('c' || (1 + (i - 1) / 5)), 'e' || i, 1 + (i - 1) %% 5,
        %(until)s::timestamptz - make_interval(secs => %(step)s::float8 * (%(turns)s - i))
 FROM generate_series(1, %(turns)s) AS i
 """
+TURN_SOURCES: Final = """
+INSERT INTO turn_sources (turn_id, number, label, document_path, text, score)
+SELECT md5('q' || i * 10), number, '여신 내규 제' || number || '조', '내규.md', %(answer)s, 0.9
+FROM generate_series(1, %(verdicts)s) AS i, generate_series(1, 3) AS number
+"""
 FEEDBACK: Final = """
 INSERT INTO feedback (id, turn_id, event_id, verdict, reason, correction, state, created_at)
 SELECT md5('f' || i), md5('q' || i * 10), 'v' || i, (ARRAY['down', 'down', 'up'])[1 + i %% 3], 'wrong_number',
@@ -166,7 +171,7 @@ def fill(database_url: str, turns: int, *, bulk: bool = True) -> None:
         cursor.execute("SET session_replication_role = replica" if bulk else "SELECT 1")
         cursor.execute("SET synchronous_commit = off")
         indices = _dropped_indices(cursor) if bulk else []
-        for statement in (CONVERSATIONS, TURNS, FEEDBACK, REVIEW_ITEMS, AUDIT, CHAIN):
+        for statement in (CONVERSATIONS, TURNS, TURN_SOURCES, FEEDBACK, REVIEW_ITEMS, AUDIT, CHAIN):
             cursor.execute(statement, told)
         for definition in indices:
             cursor.execute(definition)

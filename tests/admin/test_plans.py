@@ -27,14 +27,15 @@ TURNS = 60_000
 LARGE = frozenset({"turns", "turn_sources", "conversations", "feedback", "review_items", "audit_events"})
 PAGES = (
     ("approver", "/"),
-    ("approver", "/?period=30d"),
     ("approver", "/?period=7d&channel=web"),
     ("approver", "/reviews"),
     ("approver", "/reviews?state=first_approved"),
     ("approver", "/reviews?state=pending&state=approved&kind=glossary"),
     ("approver", "/reviews?after={item}"),
     ("auditor", "/reviews/{item}"),
-    ("agent", "/conversations"),
+    ("agent", "/conversations/{conversation}"),
+    ("approver", "/approvals"),
+    ("approver", "/curated"),
     ("agent", "/turns/{turn}"),
     ("auditor", "/audit"),
     ("auditor", "/audit?action=review.read"),
@@ -43,6 +44,12 @@ PAGES = (
     ("admin", "/accounts"),
     ("trainer", "/datasets"),
     ("trainer", "/runs"),
+)
+SEARCHES = (
+    {"text": "예금자보호"},
+    {"text": "Never Seen", "rating": "down"},
+    {"channel": "teams", "state": "refused"},
+    {"person": "0" * 64},
 )
 DECISIONS = ("next", "approve", "skip", "propose", "reject")
 Statement = tuple[str, Any]
@@ -115,6 +122,14 @@ def test_a_page_reads_by_indices(
         asked.clear()
         assert client.get(path.format(**known)).status_code == 200
     assert asked
+    assert whole_tables_read(crowded.database, asked) == []
+
+
+@pytest.mark.parametrize("sought", SEARCHES, ids=str)
+def test_a_search_reads_by_indices(crowded: Platform, asked: list[Statement], sought: dict[str, str]) -> None:
+    with crowded.logged_in("agent") as client:
+        asked.clear()
+        assert client.post("/conversations", data={"csrf": "csrf-of-agent", **sought}).status_code == 200
     assert whole_tables_read(crowded.database, asked) == []
 
 
