@@ -106,7 +106,7 @@ class InProcessInbox:
         self._unfinished -= 1
 
     async def remember(self, key: str, value: str) -> None:
-        """Keep a note, for whoever works on its matter later."""
+        """Keep a note among the MAXIMUM_REMEMBERED latest, for whoever works on its matter later."""
         self._notes[key] = value
         while len(self._notes) > MAXIMUM_REMEMBERED:
             self._notes.popitem(last=False)
@@ -182,9 +182,9 @@ class RedisInbox:
     def lease_seconds(self) -> float:
         return self._lease_seconds
 
-    async def remember(self, key: str, value: str) -> None:
+    async def remember(self, key: str, value: str, seconds: int = SEEN_SECONDS) -> None:
         async with self._turn:
-            await self._quick.set(f"{self._prefix}:note:{key}", value, ex=SEEN_SECONDS)
+            await self._quick.set(f"{self._prefix}:note:{key}", value, ex=seconds)
 
     async def remembered(self, key: str) -> str | None:
         async with self._turn:
@@ -268,12 +268,12 @@ class ChannelInbox:
                     _log.warning("inbox_redis_unavailable", kind=type(error).__name__)
         return await self._own.put(delivery)
 
-    async def remember(self, key: str, value: str) -> None:
-        """Keep a note for SEEN_SECONDS, for all replicas where Redis is there."""
+    async def remember(self, key: str, value: str, seconds: int = SEEN_SECONDS) -> None:
+        """Keep a note, for all replicas where Redis is there."""
         await self._own.remember(key, value)
         if self._shared is not None:
             try:
-                await self._shared.remember(key, value)
+                await self._shared.remember(key, value, seconds)
             except RedisError as error:
                 _log.warning("inbox_redis_unavailable", kind=type(error).__name__)
 

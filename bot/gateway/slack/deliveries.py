@@ -17,6 +17,8 @@ REASON_BLOCK, REASON_FIELD = "reason", "reason_field"
 CORRECTION_BLOCK, CORRECTION_FIELD = "correction", "correction_field"
 ASK_COMMAND: Final = "/ask"
 UP, DOWN = "up", "down"
+# Edits, joins, topics and other apps' messages have subtypes of their own; a file brings its text along.
+WRITTEN_BY_A_PERSON: Final = (None, "file_share", "thread_broadcast")
 
 _ENTITY: Final = re.compile(r"<([^<>|]*)(?:\|([^<>]*))?>")
 
@@ -127,7 +129,7 @@ def thread_of(body: Mapping[str, Any]) -> str:
 
 
 def _is_a_persons(event: Mapping[str, Any]) -> bool:
-    return bool(event.get("user")) and not event.get("subtype") and not event.get("bot_id")
+    return bool(event.get("user")) and event.get("subtype") in WRITTEN_BY_A_PERSON and not event.get("bot_id")
 
 
 def _mentions(event: Mapping[str, Any], bot_user: str) -> bool:

@@ -51,6 +51,8 @@ JUDGED_STATES: Final = ("answered", "refused")
 HANDLE_OWNER: Final = "slack"
 RESPONSE_POSTS: Final = 4
 BUSY_SECONDS: Final = 60
+THREAD_SECONDS: Final = 7 * 24 * 3600
+"""How long a thread that was answered is followed without a mention."""
 _log = get_logger("gateway.slack.desk")
 
 
@@ -126,8 +128,6 @@ class SlackDesk:
         body = taken.delivery.body
         place = Place(body["team"], body["channel"], body["thread"], body["user"])
         if body["way"] == "thread" and await self._parts.inbox.remembered(_thread_note(place)) is None:
-            return
-        if not body["text"]:
             return
         person = await self._person(place)
         question = ChannelQuestion(
@@ -340,7 +340,7 @@ class _Answer:
 
     async def _began(self, ts: str) -> None:
         inbox = self._parts.inbox
-        await inbox.remember(_thread_note(self._place), "answered")
+        await inbox.remember(_thread_note(self._place), "answered", THREAD_SECONDS)
         await inbox.remember(f"shown-{self._key}", ts)
         if self._turn is not None:
             note = f"{self._turn.turn_id} {self._turn.conversation_id}"

@@ -31,6 +31,7 @@ from tests.bot.slack.fake_slack import APP_TOKEN, BOT_TOKEN, FakeSlack, running
 
 PAYLOADS = Path(__file__).resolve().parents[2] / "payloads" / "slack"
 SECRET = "a secret that signs and seals in the tests of Slack"
+RESTATED = "what has been said so far is void"
 STAFF_EVERYWHERE = """
 user_groups: {S0STAFF: {audience: staff, groups: [credit]}}
 channels: {C0BRANCH00: {audience: staff}}
@@ -59,11 +60,12 @@ class ScriptedLlmService(LlmServiceStandIn):
     first_token_at: float | None = None
     gate: Any = None
     notices: list[dict[str, str]] = field(default_factory=list)
+    sources: list[dict[str, Any]] = field(default_factory=lambda: SOURCES)
 
     async def generate(self, turn: KeptTurn) -> None:
         if self.script is None:
             return await super().generate(turn)
-        self.emit(turn, "sources", {"sources": SOURCES})
+        self.emit(turn, "sources", {"sources": self.sources})
         for notice in self.notices:
             self.emit(turn, "notice", notice)
         for piece in self.script:
@@ -71,7 +73,10 @@ class ScriptedLlmService(LlmServiceStandIn):
                 await self.gate()
             if turn.stopped:
                 break
-            self.emit(turn, "token", {"text": piece})
+            if piece == RESTATED:
+                self.emit(turn, "notice", {"code": "answer_restated", "text": "고쳐 씁니다."})
+            else:
+                self.emit(turn, "token", {"text": piece})
         turn.state = "stopped" if turn.stopped else "answered"
         done = {"turn_id": turn.turn_id, "state": turn.state, "refused": False, "engine": "scripted", "timings": {}}
         return self.emit(turn, "done", done)

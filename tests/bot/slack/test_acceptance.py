@@ -386,6 +386,7 @@ FAILURES: dict[str, tuple[dict[str, Any], str, str]] = {
     "stream cut": ({"cut_after": 3}, "예금자보호 한도는?", "도중에 끊겼습니다"),
     "too long": ({}, "가" * 4001, "질문이 너무 깁니다"),
     "no words": ({}, "🎉🎉", "글자가 없는"),
+    "nothing": ({}, "", "질문을 입력해 주세요"),
     "a command": ({}, "/restart", "빗금"),
     "markup": ({}, "&lt;script&gt;alert(1)&lt;/script&gt;", "HTML"),
 }

@@ -2,8 +2,10 @@
 
 import pytest
 
-from tests.bot.gateway.stand_ins import SENTENCES, RasaStandIn
-from tests.bot.slack.conftest import Begin, ScriptedLlmService, mention, payload
+from bot.gateway.inbox import Taken
+from bot.gateway.slack.deliveries import delivery_of
+from tests.bot.gateway.stand_ins import PHONE_NUMBER, SENTENCES, SOURCES, RasaStandIn
+from tests.bot.slack.conftest import RESTATED, Begin, ScriptedLlmService, mention, payload
 from tests.bot.slack.fake_slack import PERSON, TEAM, FakeSlack
 
 ANSWER = "".join(SENTENCES)
@@ -151,3 +153,74 @@ async def test_user_groups_that_cannot_be_read_give_no_rights(
         await slack.deliver("events_api", payload("message_im"))
         await slack.until(lambda: ended(slack))
     assert llm_service.conversation_keys[0]["audience"] == "customer"
+
+
+async def test_an_answer_that_is_stated_anew_replaces_what_was_shown(
+    begin: Begin, slack: FakeSlack, llm_service: ScriptedLlmService
+) -> None:
+    llm_service.script = ["처음 ", "쓴 ", "문장입니다. ", "또 ", RESTATED, "고쳐 ", "쓴 ", "문장입니다. [1]"]
+    async with begin():
+        await slack.deliver("events_api", payload("app_mention"))
+        await slack.until(lambda: "context_actions" in "".join(slack.texts()))
+    assert [message.text for message in slack.messages.values()] == ["고쳐 쓴 문장입니다. [1]"]
+
+
+async def test_a_notice_stands_below_the_answer(
+    begin: Begin, slack: FakeSlack, llm_service: ScriptedLlmService
+) -> None:
+    llm_service.script = ["예금자보호 한도는 문서에 있습니다. [1]"]
+    llm_service.notices = [{"code": "as_of", "text": "2025년 4월 1일 기준입니다."}]
+    async with begin():
+        await slack.deliver("events_api", payload("app_mention"))
+        await slack.until(lambda: ended(slack))
+    (message,) = slack.messages.values()
+    assert message.blocks[0] == {"type": "markdown", "text": "2025년 4월 1일 기준입니다."}
+
+
+async def test_a_source_that_must_not_leave_keeps_its_number_and_nothing_else(
+    begin: Begin, slack: FakeSlack, llm_service: ScriptedLlmService
+) -> None:
+    llm_service.script = ["첫째입니다. [1] ", "둘째입니다. [2]"]
+    llm_service.sources = [SOURCES[0], {**SOURCES[1], "text": f"담당자 {PHONE_NUMBER}"}]
+    async with begin():
+        await slack.deliver("events_api", payload("app_mention"))
+        await slack.until(lambda: ended(slack))
+    (message,) = slack.messages.values()
+    assert "[2] 메신저로 보낼 수 없는 근거" in str(message.blocks[0])
+    assert PHONE_NUMBER not in "".join(slack.texts())
+
+
+async def test_an_answer_too_long_for_one_message_goes_on_in_the_next(
+    begin: Begin, slack: FakeSlack, llm_service: ScriptedLlmService
+) -> None:
+    paragraph = "예금자보호 한도는 원금과 이자를 합하여 정합니다. " * 40
+    llm_service.script = [paragraph + "\n\n"] * 15
+    async with begin():
+        await slack.deliver("events_api", payload("app_mention"))
+        await slack.until(lambda: "context_actions" in "".join(slack.texts()))
+    texts = [message.text for message in slack.messages.values()]
+    assert "".join(texts) == "".join(llm_service.script)
+    assert len(texts) == 2
+    assert max(map(len, texts)) <= 11_000
+
+
+async def test_an_answer_that_another_process_began_goes_on_in_its_message(
+    begin: Begin, slack: FakeSlack, llm_service: ScriptedLlmService, redis_url: str
+) -> None:
+    """The other process died behind its first words: what it had taken is taken over, and no second message appears."""
+    llm_service.script = [f"{word} " for word in ANSWER.split()]
+    async with begin(redis_url=redis_url) as process:
+        began = await process.client.chat_startStream(
+            channel="C0BRANCH00",
+            thread_ts="1763700001.000100",
+            markdown_text="금융회사등에 ",
+            recipient_user_id=PERSON,
+            recipient_team_id=TEAM,
+        )
+        delivery = delivery_of(payload("app_mention"), "U0BOT00000")
+        assert delivery is not None
+        await process.inbox.remember(f"shown-{delivery.key}", began["ts"])
+        await process.desk.handle(Taken(delivery, "1-0", again=True))
+    (message,) = slack.messages.values()
+    assert (message.text, message.streaming) == ("".join(llm_service.script), False)
+    assert message.blocks[-1]["type"] == "context_actions"
