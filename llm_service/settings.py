@@ -218,6 +218,17 @@ class Settings(BaseSettings):
     adapters_directory_on_servers: str = Field(
         "", description="Where the model servers see its folder `versions`; empty means at the same path."
     )
+    adapter_s3_endpoint: str = Field(
+        "", description="Address of the S3-compatible store that s3:// adapters come from; empty means none."
+    )
+    adapter_s3_region: str = Field("us-east-1", description="Its region.")
+    adapter_s3_access_key: SecretStr = Field(SecretStr(""), description="Access key of that store.")
+    adapter_s3_secret_key: SecretStr = Field(SecretStr(""), description="Secret key of that store.")
+    adapter_registry: str = Field(
+        "", description="HOST or HOST:PORT of the OCI registry that oci:// adapters come from; empty means none."
+    )
+    adapter_registry_user: str = Field("", description="User of that registry; empty asks without one.")
+    adapter_registry_password: SecretStr = Field(SecretStr(""), description="Password of that registry.")
     adapter_maximum_rank: int = Field(
         32, ge=1, le=512, description="Highest LoRA rank taken in; the servers' own limit (vLLM: --max-lora-rank)."
     )

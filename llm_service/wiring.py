@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from llm_service.adapters.files import Limits
 from llm_service.adapters.machinery import AdapterOptions, Adapters, build_adapters
 from llm_service.adapters.promotion import Patience as PromotionPatience
+from llm_service.adapters.stores import StoreAccess
 from llm_service.adapters.watch import Rule
 from llm_service.answering.answer_switch import SECONDS_KEPT, AnswerSwitch, SwitchedStory
 from llm_service.answering.audit_desk import AuditDesk
@@ -328,6 +329,15 @@ def _adapters(
             window_seconds=settings.adapter_watch_seconds,
         ),
         unload_after_seconds=settings.adapter_unload_seconds,
+        stores=StoreAccess(
+            s3_endpoint=settings.adapter_s3_endpoint,
+            s3_region=settings.adapter_s3_region,
+            s3_access_key=settings.adapter_s3_access_key.get_secret_value(),
+            s3_secret_key=settings.adapter_s3_secret_key.get_secret_value(),
+            registry=settings.adapter_registry,
+            registry_user=settings.adapter_registry_user,
+            registry_password=settings.adapter_registry_password.get_secret_value(),
+        ),
     )
     masker, key = analysers.masker, settings.identity_key.get_secret_value().encode()
     return build_adapters(transactions, options, lambda: servers, lambda text: not masker.detect(RawText(text)), key)

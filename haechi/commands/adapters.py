@@ -85,7 +85,9 @@ def status(person: Person = "", as_json: AsJson = False) -> None:
 
 
 def register_version(
-    directory: Annotated[Path, typer.Argument(help="As the trainer left it. / 학습 결과 폴더", exists=True)],
+    directory: Annotated[
+        str, typer.Argument(help="As the trainer left it, or s3://… or oci://…@sha256:…. / 학습 결과 폴더")
+    ],
     family: Annotated[str, typer.Option(help="What its name begins with: bank-qa. / 이름의 앞부분")],
     dataset: Annotated[str, typer.Option(help="Version of the data set. / 데이터셋")],
     run: Annotated[str, typer.Option(help="Id of the training run. / 학습 번호")],
@@ -96,9 +98,11 @@ def register_version(
     person: Person = "",
 ) -> None:
     """학습된 어댑터를 등록합니다. Check a directory with its probes.json and take it in as a version."""
-    staged = _stage(directory)
+    is_remote = directory.startswith(("s3://", "oci://"))
+    staged = Path(uuid4().hex) if is_remote else _stage(Path(directory))
     body = {
         "directory": staged.name,
+        "source": directory if is_remote else "",
         "family": family,
         "base_model": base,
         "base_revision": base_revision,
@@ -110,7 +114,8 @@ def register_version(
     try:
         typer.echo(_call(person, lambda adapters: adapters.register(body)))
     finally:
-        shutil.rmtree(staged, ignore_errors=True)
+        if not is_remote:
+            shutil.rmtree(staged, ignore_errors=True)
 
 
 def propose(name: Name, person: Person = "") -> None:

@@ -4,6 +4,7 @@ People are keyed hashes already; who may do what is decided at the edge and by t
 """
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,6 +25,7 @@ from llm_service.adapter_client import (
     Target,
 )
 from llm_service.adapters.fleet import Fleet
+from llm_service.adapters.locations import Location
 from llm_service.adapters.promotion import Promotions
 from llm_service.adapters.registry import Origin, Registry, probe_from
 from llm_service.adapters.routing import AdapterRouter
@@ -39,10 +41,16 @@ PROBES_FILE: Final = "probes.json"
 MAXIMUM_PROBES_BYTES: Final = 1_000_000
 RECENT_PROMOTIONS: Final = 5
 
+Fetch = Callable[[Location, Path], None]
+"""Writes the files of a location into an empty directory; `stores.fetch` with its settings."""
+
 
 @dataclass(frozen=True)
 class Submission:
-    """A directory below `incoming` and where it comes from. `trained_by` counts only for a run that is not ours."""
+    """A directory below `incoming`, and where it comes from. `trained_by` counts only for a run that is not ours.
+
+    With `source`, an s3:// or oci:// location, the directory is one that does not exist yet.
+    """
 
     directory: str
     family: str
@@ -54,6 +62,7 @@ class Submission:
     evaluation_id: str = ""
     evaluation: Mapping[str, Any] | None = None
     recipe: Mapping[str, Any] | None = None
+    source: str = ""
 
 
 class AdapterDesk:
@@ -69,7 +78,9 @@ class AdapterDesk:
         rule: Rule,
         incoming: Path,
         wake: Callable[[], None],
+        fetched: Fetch | None = None,
     ) -> None:
+        self._fetched = fetched
         self._transactions = transactions
         self._registry = registry
         self._fleet = fleet
@@ -80,13 +91,26 @@ class AdapterDesk:
         self._wake = wake
 
     async def register(self, submission: Submission, person: str) -> str:
-        """Take a directory in; returns the version's name. Raises as `Registry.register`."""
+        """Take a directory in; returns the version's name. Raises as `Registry.register` and `stores.fetch`."""
         directory = self._incoming / submission.directory
+        if not submission.source:
+            return await self._taken_in(directory, submission, person)
+        if self._fetched is None:
+            raise InvalidInput("adapter_location_refused", "this process fetches nothing; copy the files to the volume")
+        location = Location.parse(submission.source)
+        try:
+            await to_thread.run_sync(partial(directory.mkdir, parents=True))
+            await to_thread.run_sync(self._fetched, location, directory)
+            return await self._taken_in(directory, submission, person)
+        finally:
+            await to_thread.run_sync(partial(shutil.rmtree, directory, ignore_errors=True))
+
+    async def _taken_in(self, directory: Path, submission: Submission, person: str) -> str:
         probes = await to_thread.run_sync(_probes_in, directory)
         trained_by = await self._transactions.read(
             partial(_trained_by, run_id=submission.training_run_id, otherwise=submission.trained_by)
         )
-        told = {name: value for name, value in vars(submission).items() if name != "directory"}
+        told = {name: value for name, value in vars(submission).items() if name not in {"directory", "source"}}
         return await self._registry.register(directory, Origin(**{**told, "trained_by": trained_by}), probes, person)
 
     async def listed(self) -> list[AdapterView]:

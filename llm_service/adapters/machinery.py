@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from llm_service.adapters.promotion import Patience, Promotions
 from llm_service.adapters.published_set import PublishedSet
 from llm_service.adapters.registry import IsMasked, Registry
 from llm_service.adapters.routing import AdapterRouter
+from llm_service.adapters.stores import StoreAccess, fetch
 from llm_service.adapters.watch import Rule, Watch
 from llm_service.engines.model_server import ModelServer
 from llm_service.store.transactions import Transactions
@@ -34,6 +36,7 @@ class AdapterOptions:
     patience: Patience = field(default_factory=Patience)
     rule: Rule = field(default_factory=Rule)
     unload_after_seconds: float = 120.0
+    stores: StoreAccess = field(default_factory=StoreAccess)
 
 
 @dataclass(frozen=True)
@@ -65,5 +68,6 @@ def build_adapters(
     published = PublishedSet(options.root / PUBLISHED_SET)
     keeper = AdapterKeeper(transactions, registry, fleet, promotions, watch, published)
     incoming = options.root / INCOMING
-    desk = AdapterDesk(transactions, registry, fleet, router, promotions, options.rule, incoming, keeper.wake)
+    fetched = partial(fetch, access=options.stores, maximum_bytes=options.limits.weights_bytes)
+    desk = AdapterDesk(transactions, registry, fleet, router, promotions, options.rule, incoming, keeper.wake, fetched)
     return Adapters(registry, fleet, router, keeper, desk, AdapterMetrics(watch, fleet))

@@ -32,9 +32,13 @@ class _Body(BaseModel):
 
 
 class RegisterRequest(_Body):
-    """A directory of the volume's `incoming` and where it comes from. `trained_by`: who, if no run of ours did."""
+    """A directory of the volume's `incoming` and where it comes from. `trained_by`: who, if no run of ours did.
+
+    With `source` the files are fetched from there into the directory, which must not exist.
+    """
 
     directory: Name
+    source: Annotated[str, Field(pattern=r"^(?:(?:s3|oci)://[\x21-\x7e]{1,800})?$")] = ""
     family: Name
     base_model: Label
     base_revision: Label
