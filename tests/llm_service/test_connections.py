@@ -1,7 +1,7 @@
 """The transport under our clients: connections are used again, given up with their stream, and fail as httpx's do."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,6 +12,7 @@ from llm_service.connections import StreamingTransport
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ENDING = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+LARGE = b"x" * 3_000_000
 ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n"
 
 
@@ -45,6 +46,15 @@ async def _serving(reply: bytes) -> AsyncIterator[_Server]:
     answering.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
         yield answering
+
+
+@asynccontextmanager
+async def _listening(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 @asynccontextmanager
@@ -101,3 +111,73 @@ async def test_an_address_without_a_server_is_a_connect_error() -> None:
     async with _client() as http:
         with pytest.raises(httpx.ConnectError):
             await http.get(url)
+
+
+async def test_a_response_that_ends_with_its_connection_is_whole() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nuntil the end")
+        writer.close()
+
+    async with _listening(serve) as url, _client() as http:
+        assert (await http.get(url)).text == "until the end"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", b"HTTP/1.1 200", b"no HTTP at all\r\n\r\n", b""],
+    ids=["half a body", "half a head", "another protocol", "nothing"],
+)
+async def test_a_reply_that_is_not_whole_is_a_protocol_error(reply: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(reply)
+        writer.close()
+
+    async with _listening(serve) as url, _client() as http:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await http.get(url)
+
+
+async def test_a_large_body_goes_out_and_a_large_response_comes_in_whole() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert f"Content-Length: {len(LARGE)}".encode() in head
+        body = await reader.readexactly(len(LARGE))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    async with _listening(serve) as url, _client() as http:
+        assert (await http.post(url, content=LARGE)).content == LARGE
+
+
+async def test_a_body_of_unknown_length_goes_out_in_chunks() -> None:
+    seen: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        seen.append(await reader.readuntil(b"0\r\n\r\n"))
+        writer.write(WHOLE)
+        writer.close()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"first"
+        yield b"second"
+
+    async with _listening(serve) as url, _client() as http:
+        assert (await http.post(url, content=pieces())).text == "ok"
+    assert seen == [b"5\r\nfirst\r\n6\r\nsecond\r\n0\r\n\r\n"]
+
+
+async def test_a_header_cannot_begin_another_line() -> None:
+    async with _serving(WHOLE) as server, _client() as http:
+        with pytest.raises(httpx.LocalProtocolError):
+            await http.get(server.url, headers={"X-Name": "value\r\nX-Other: value"})
+
+
+async def test_what_comes_before_the_response_is_left_out() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n" + WHOLE
+    async with _serving(early) as server, _client() as http:
+        response = await http.get(server.url)
+    assert (response.text, "link" in response.headers) == ("ok", False)
