@@ -29,6 +29,7 @@ from bot.gateway.outbound import OutboundGate, OutboundText
 from bot.gateway.sessions import OwnedTurn
 from bot.gateway.teams import activities
 from bot.gateway.teams.connector import Connector, NotSent, Place, StreamStopped
+from bot.gateway.teams.handoff import reply_place
 from bot.gateway.teams.kept import KeptMessages, event_id_of
 from bot.gateway.teams.streamed_message import StreamedMessage
 from bot.teams_door.message import TeamsMessage
@@ -133,8 +134,14 @@ class _Answer:
         self._names = _names(message)
         self._person = person
         self._place = place
-        thread = place.conversation_id
-        self._question = ChannelQuestion(CHANNEL, event_id_of(*self._names), thread, person, message.text)
+        self._question = ChannelQuestion(
+            CHANNEL,
+            event_id_of(*self._names),
+            thread=place.conversation_id,
+            person=person,
+            text=message.text,
+            reply_to=reply_place(place),
+        )
         working = parts.gate.own("teams", "working", person.locale)
         self._message = parts.message(parts.connector, place, working, self._keep_begun, known_id)
         self._turn: OwnedTurn | None = None

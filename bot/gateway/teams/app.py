@@ -13,16 +13,19 @@ from bot.gateway.channel import ChannelQuestion, ChannelTurns
 from bot.gateway.conversation_queue import ConversationQueue
 from bot.gateway.directory import Directory
 from bot.gateway.fallback import FallbackRouter
+from bot.gateway.handoff import Handoffs
 from bot.gateway.limits import Limits
 from bot.gateway.metrics import Metrics
 from bot.gateway.outbound import OutboundGate
 from bot.gateway.rasa import RasaClient
 from bot.gateway.rate_limit import RedisRateLimit
+from bot.gateway.reply_pump import ReplyPump
 from bot.gateway.routing import Router
 from bot.gateway.settings import GatewaySettings
 from bot.gateway.settings import load_settings as load_gateway_settings
-from bot.gateway.teams.answering import MakeMessage, People, TeamsAnswers, TeamsParts
-from bot.gateway.teams.connector import CONNECT_TIMEOUT_SECONDS, TIMEOUT_SECONDS, BotToken, Connector
+from bot.gateway.teams.answering import CHANNEL, MakeMessage, People, TeamsAnswers, TeamsParts
+from bot.gateway.teams.connector import CONNECT_TIMEOUT_SECONDS, TIMEOUT_SECONDS, BotToken, Connector, Place
+from bot.gateway.teams.handoff import TeamsHandoff
 from bot.gateway.teams.kept import KeptMessages
 from bot.gateway.teams.settings import TeamsSettings, load_settings
 from bot.gateway.teams.streamed_message import PIECE_SECONDS, StreamedMessage
@@ -31,6 +34,7 @@ from bot.gateway.turn import ChatTurns
 from bot.teams_door.inbox import InboxWorker
 from bot.teams_door.settings import named
 from llm_service.client import LlmServiceClient
+from llm_service.handoff_client import PersonHandoffs
 from llm_service.logs import configure_logging, leave_no_text_behind
 
 
@@ -57,23 +61,33 @@ class TeamsWorker:
         self._inbox = inbox
         router = Router(self._rasa, FallbackRouter(), lambda reason: metrics.rasa_fallbacks.labels(reason).inc())
         queue = ConversationQueue(gateway.waiting_questions_per_conversation)
-        turns = ChatTurns(self._llm_service, router, queue, metrics)
         link_hosts = sorted(named(teams.teams_allowed_link_hosts))
         gate = OutboundGate(self._llm_service, link_hosts, teams.teams_web_chat_url)
+        connector = _connector(teams, http)
+        handoff = TeamsHandoff(connector, gate, self._kept, _staff_channel(teams))
+        waiting = PersonHandoffs(self._llm_service)
+        self._replies = ReplyPump(waiting, CHANNEL, handoff)
+        turns = ChatTurns(self._llm_service, router, queue, metrics, Handoffs(waiting, {CHANNEL: handoff}))
         maximum = gateway.maximum_question_characters
         parts = TeamsParts(
             turns=ChannelTurns(turns, gate, maximum, pace_seconds, self._admit),
             llm_service=self._llm_service,
             gate=gate,
             people=people or Directory(gateway.directory_file),
-            connector=_connector(teams, http),
+            connector=connector,
             kept=self._kept,
             message=message,
         )
         self._worker = Worker(self._inbox, TeamsAnswers(parts), teams.tenants, teams.teams_answers_at_once)
 
     async def run(self, stop: asyncio.Event) -> None:
-        await self._worker.run(stop)
+        """Answer questions, and bring agents' words, until `stop` is set."""
+        replies = asyncio.create_task(self._replies.run())
+        try:
+            await self._worker.run(stop)
+        finally:
+            replies.cancel()
+            await asyncio.wait({replies})
 
     async def close(self) -> None:
         await self._inbox.close()
@@ -129,6 +143,14 @@ def _connector(teams: TeamsSettings, http: httpx.AsyncClient) -> Connector:
     }
     token = BotToken(http, f"{teams.teams_login_url}/{teams.teams_app_tenant}/oauth2/v2.0/token", form)
     return Connector(http, token, teams.service_hosts, https_only=teams.environment == "production")
+
+
+def _staff_channel(teams: TeamsSettings) -> Place | None:
+    if not teams.teams_handoff_channel:
+        return None
+    bot = f"28:{teams.teams_app_id}"
+    tenant = teams.teams_app_tenant
+    return Place(teams.teams_handoff_service_url, tenant, teams.teams_handoff_channel, "channel", bot)
 
 
 def _pseudonym(gateway: GatewaySettings) -> Callable[[str], str]:

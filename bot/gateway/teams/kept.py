@@ -41,6 +41,14 @@ class KeptMessages:
         found = await self._redis.get(_key("answer", conversation_id, message_id))
         return OwnedTurn(*found.decode().split()) if found else None
 
+    async def is_first(self, event: str) -> bool:
+        """Whether this event is met for the first time, within an hour; from now on it is not."""
+        return bool(await self._redis.set(f"{PREFIX}met:{event}", "", nx=True, ex=BEGUN_SECONDS))
+
+    async def forget(self, event: str) -> None:
+        """The event may come again."""
+        await self._redis.delete(f"{PREFIX}met:{event}")
+
     async def close(self) -> None:
         await self._redis.aclose()
 

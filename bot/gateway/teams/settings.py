@@ -47,6 +47,13 @@ class TeamsSettings(BaseSettings):
     teams_web_chat_url: str = Field(
         "", description="The bank's own chat page, where a person is sent with what may not leave."
     )
+    teams_handoff_channel: str = Field(
+        "",
+        description="Channel, 19:…@thread.tacv2, in which staff's calls for a colleague are posted; empty posts none.",
+    )
+    teams_handoff_service_url: str = Field(
+        "https://smba.trafficmanager.net/teams/", description="The serviceUrl of that channel, as its messages name it."
+    )
     teams_answers_at_once: int = Field(64, ge=1, description="Answers one worker writes at the same time.")
     teams_feedback_days: int = Field(
         30, ge=1, description="How long an answer in Teams can be judged by its thumbs; ids only are kept for it."
