@@ -3,7 +3,12 @@
 import asyncio
 
 import httpx
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from llm_service.store import review
+from llm_service.store.models import Feedback, Turn
+from tests.admin.operating import asked
 from tests.admin.platform import XSS, Platform, corrected, hostile
 
 
@@ -141,3 +146,16 @@ def test_the_base_answers_beside_the_versions_that_serve(platform: Platform) -> 
         shown = reviewer.post(f"/reviews/{item_id}/compare", data={"csrf": "csrf-of-reviewer"})
     assert (shown.status_code, "바탕 모델" in shown.text) == (200, True)
     assert "<img src=x" not in shown.text
+
+
+def test_feedback_under_review_leads_to_its_whole_conversation(platform: Platform) -> None:
+    conversation_id, turn_ids = asked(platform, "한도를 알려 주세요", verdict="down")
+
+    def open_item(session: Session) -> str:
+        feedback = session.scalars(select(Feedback).where(Feedback.turn_id == turn_ids[0])).one()
+        return review.open_for_feedback(session, feedback, session.get_one(Turn, turn_ids[0])).id
+
+    item_id = platform.work(open_item)
+    with platform.logged_in("reviewer") as reviewer, platform.logged_in("trainer") as trainer:
+        assert f'href="/conversations/{conversation_id}"' in reviewer.get(f"/reviews/{item_id}").text
+        assert "/conversations/" not in trainer.get(f"/reviews/{item_id}").text
