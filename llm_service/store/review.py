@@ -157,7 +157,8 @@ def progress(session: Session, person: str, since: datetime) -> Progress:
     """What a person has decided since a time, and what waits for them; another's lease does not count."""
     decided = select(func.count()).select_from(AuditEvent)
     decided = decided.where(AuditEvent.actor == person, AuditEvent.at >= since, AuditEvent.action.in_(DECISIONS))
-    still_open = sum(counts(session).get(state, 0) for state in OPEN_STATES)
+    in_states = counts(session)
+    still_open = sum(in_states.get(state, 0) for state in OPEN_STATES)
     # One's own are few and found by their indices; to look at everybody else's would be to look at all that waits.
     own = select(func.count()).select_from(ReviewItem)
     proposed = own.where(ReviewItem.proposed_by == person, ReviewItem.state.in_(OPEN_STATES))
