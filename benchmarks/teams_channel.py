@@ -41,6 +41,7 @@ STORM_DELIVERIES = 10
 LIMIT_MS = 500.0
 LEAST_GAP_SECONDS = 1.0
 SETTLED_SECONDS = 3.0
+KOREAN_SYLLABLES = "가나다라마바사"
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ async def _minute(found: Lab) -> tuple[int, float, bool]:
     """One answer of sixty seconds in a one-to-one chat: its pieces, the least gap between two, whether it is whole."""
     _empty(found)
     words = 200
-    found.engine.words = " ".join(f"낱말{number % 10}가" for number in range(words)) + " [1]"
+    found.engine.words = " ".join(f"낱말{KOREAN_SYLLABLES[number % 7]}" for number in range(words)) + " [1]"
     found.engine.pace_seconds = ENGINE_SECONDS / words
     async with in_teams(found.gateway, found.redis_url, found.keys, found.engine) as person:
         await person.say("personal_message")

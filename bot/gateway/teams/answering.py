@@ -162,7 +162,8 @@ class _Answer:
         finally:
             for task in (telling, attending):
                 task.cancel()
-            await asyncio.wait({telling, attending})
+            # What a sign of life still had to say counts no more; the telling's own end was looked at above.
+            await asyncio.gather(telling, attending, return_exceptions=True)
 
     async def _tell(self) -> None:
         async with aclosing(self._parts.turns.answer(self._question)) as pieces:

@@ -54,8 +54,11 @@ class Worker:
                     await asyncio.wait_for(stop.wait(), REDIS_PAUSE_SECONDS)
         if self._running:
             await asyncio.wait(self._running, timeout=STOP_SECONDS)
-        for task in self._running:
+        left = list(self._running)
+        for task in left:
             task.cancel()
+        # Until they have let go of everything: whoever stops this worker closes its connections next.
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _take_one(self) -> None:
         await self._room.acquire()

@@ -234,3 +234,7 @@ def throttled(seconds: int) -> Response:
     return JSONResponse(
         {"error": {"code": "TooManyRequests", "message": "throttled"}}, 429, headers={"Retry-After": str(seconds)}
     )
+
+
+def failing(status: int) -> Response:
+    return JSONResponse({"error": {"code": "BadArgument", "message": "refused"}}, status)
