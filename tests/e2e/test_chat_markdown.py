@@ -78,15 +78,18 @@ PAYLOADS += [form.replace("{}", bad) for form, bad in product(MARKUP_FORMS, MARK
 WATCH_SCRIPT = """(allowed) => {
   window.seen = new Set(); window.addresses = new Set(); window.pwned = 0;
   const chat = document.querySelector("haechi-chat").shadowRoot;
-  const look = () => {
-    for (const element of chat.querySelectorAll(".words *")) {
+  // Every step of the answer that grows; the whole of them all is looked at in the end.
+  const look = (selector = ".turn:last-child .words *") => {
+    for (const element of chat.querySelectorAll(selector)) {
       const ours = element.matches("sup > button.citation") && /^\\d+$/.test(element.textContent);
       if (!allowed.includes(element.tagName) && !ours) window.seen.add(element.tagName);
       if (element.href) window.addresses.add(element.href);
       for (const { name } of element.attributes) if (name.startsWith("on") || name === "style") window.seen.add(name);
     }
   };
-  new MutationObserver(look).observe(chat, { childList: true, subtree: true, attributes: true, characterData: true });
+  window.look = look;
+  const everything = { childList: true, subtree: true, attributes: true, characterData: true };
+  new MutationObserver(() => look()).observe(chat, everything);
 }"""
 
 
@@ -100,6 +103,7 @@ def test_three_hundred_payloads_leave_words_and_nothing_else(site: Page) -> None
         site.keyboard.press("Enter")
         expect(site.locator(".words")).to_have_count(start // PAYLOADS_AN_ANSWER + 1)
         expect(site.locator("#send")).to_be_visible()
+    site.evaluate("window.look('.words *')")
     assert site.evaluate("[...window.seen]") == []
     addresses = set(site.evaluate("[...window.addresses]"))
     assert {address.split(":")[0] for address in addresses} <= {"https", "tel", "mailto"}
