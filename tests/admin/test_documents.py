@@ -49,7 +49,7 @@ def test_a_withdrawn_document_is_found_no_more_the_moment_the_page_answers(platf
         assert admin.post(f"/documents/{document_id}/withdraw", data=form).status_code == 303
         assert not any("두루미적금" in text for text in found(platform, question))
         shown = admin.get(f"/documents/{document_id}").text
-        assert "철회됨" in shown or "철회" in shown
+        assert '<span class="tag ">철회됨</span>' in shown
         assert f"/documents/{document_id}/withdraw" not in shown
     (row,) = platform.work(lambda session: audit.events(session, "document.withdrawn", None, 1))
     assert (row.actor, row.subject_id, row.details) == (
