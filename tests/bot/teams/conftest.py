@@ -11,7 +11,7 @@ import redis
 from bot.teams_door.app import create_app
 from bot.teams_door.inbox import SEEN, STREAM, KeyPair, new_keys
 from bot.teams_door.settings import TeamsDoorSettings
-from tests.bot.gateway.stand_ins import Swap, served
+from tests.bot.gateway.stand_ins import served
 from tests.bot.teams.microsoft import APP_ID, TENANT, KeyServer, Signer
 
 KEYS_PATH = "/keys"
@@ -76,6 +76,3 @@ def door_settings(redis_url: str, keys: KeyPair, keys_url: str, **changes: Any) 
         "teams_inbox_public_key": keys.public,
     }
     return TeamsDoorSettings(**{**given, **changes})
-
-
-__all__ = ["Door", "Swap", "door_settings"]
