@@ -21,6 +21,7 @@ from benchmarks.pii.generate import SEED, Sample, disguised_set, look_alike_set,
 from benchmarks.pii.hostile import HOSTILE_TEXTS
 from llm_service.masked import RawText
 from llm_service.masking.masker import Masker, build_masker
+from llm_service.retrieval.lexical import Lexical
 
 DEFAULT_SCORER = Path(__file__).parents[2] / "shared" / "tools" / "pii_score.py"
 IDENTIFIERS = (
@@ -62,7 +63,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    masker, ready_seconds = ready_masker()
+    masker, ready_seconds = ready_masker(shared=options.shared_analyser)
     sets = {
         "plain": plain_set(options.seed),
         "disguised": disguised_set(options.seed),
@@ -80,9 +81,12 @@ def main() -> int:
     return 1 if broken else 0
 
 
-def ready_masker() -> tuple[Masker, float]:
-    """The masker and the CPU seconds this process has spent until it is ready, imports included."""
-    masker = build_masker()
+def ready_masker(*, shared: bool = False) -> tuple[Masker, float]:
+    """The masker and the CPU seconds this process has spent until it is ready, imports included.
+
+    `shared`: with retrieval's analyser, as the service has it, and not with one of its own.
+    """
+    masker = build_masker(analyser=Lexical().analyser if shared else None)
     masker.warm_up()
     return masker, time.process_time()
 
@@ -181,6 +185,7 @@ def _print(
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared-analyser", action="store_true", help="with retrieval's analyser, as in the service")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--scorer", type=Path, default=scorer_path())
     parser.add_argument("--show", type=int, default=0, metavar="N", help="leaks and false positives to print in clear")
