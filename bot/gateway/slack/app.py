@@ -62,15 +62,7 @@ class SlackProcess:
 
     def __init__(self, gateway: GatewaySettings, slack: SlackSettings, pace_seconds: float = PACE_SECONDS) -> None:
         self._slack = slack
-        self._proxy = slack.slack_proxy or None
-        self.client = AsyncWebClient(
-            slack.slack_bot_token.get_secret_value(),
-            base_url=slack.slack_api_url,
-            proxy=self._proxy,
-            timeout=CALL_TIMEOUT_SECONDS,
-        )
-        # Retry-After is waited out here; meanwhile the answer grows, and what follows is one larger piece.
-        self.client.retry_handlers.append(AsyncRateLimitErrorRetryHandler(max_retry_count=RATE_LIMIT_RETRIES))
+        self.client = _client(slack)
         redis_url = gateway.redis_url.get_secret_value()
         secret = gateway.session_secret.get_secret_value() or secrets.token_urlsafe(48)
         shared = RedisInbox(redis_url, SLACK, secret, slack.slack_waiting) if redis_url else None
@@ -96,17 +88,12 @@ class SlackProcess:
                     self._admit,
                 ),
                 gate=gate,
-                people=SlackPeople(
-                    self.client,
-                    Directory(gateway.directory_file),
-                    read_entitlements(slack.slack_entitlements),
-                    directory_decides=gateway.directory_file is not None,
-                ),
+                people=self._people(gateway),
                 inbox=self.inbox,
                 sessions=sessions,
                 llm_service=self._llm_service,
                 limits=self._limits,
-                proxy=self._proxy,
+                proxy=slack.slack_proxy or None,
                 response_hosts=frozenset({RESPONSE_HOST, urlsplit(slack.slack_api_url).hostname or ""}),
             )
         )
@@ -125,7 +112,7 @@ class SlackProcess:
                 self.bolt,
                 self._slack.slack_app_token.get_secret_value(),
                 web_client=self.client,
-                proxy=self._proxy,
+                proxy=self._slack.slack_proxy or None,
                 ping_interval=PING_SECONDS,
             )
             await self._socket.connect_async()  # type: ignore[no-untyped-call]
@@ -176,7 +163,7 @@ class SlackProcess:
         bolt.use(self._queueing(str(me["user_id"]), self._slack.slack_team_id or str(me.get("team_id", ""))))
         for event in ("app_mention", "message", "app_home_opened", "agent_session_stopped"):
             bolt.event(event)(_acknowledge)
-        bolt.command(ASK_COMMAND)(self._acknowledge_command)
+        bolt.command(ASK_COMMAND)(_acknowledge)
         bolt.action(JUDGE_ACTION)(_acknowledge)
         bolt.view(CORRECTION_VIEW)(_acknowledge)
         return bolt
@@ -195,9 +182,6 @@ class SlackProcess:
 
         return queue
 
-    async def _acknowledge_command(self, ack: AsyncAck) -> None:
-        await ack()
-
     def _soon(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
         self._beside.add(task)
@@ -209,8 +193,28 @@ class SlackProcess:
         handoffs = Handoffs(self._people_handoffs, {SLACK: self._handoff})
         return ChatTurns(self._llm_service, router, queue, self.metrics, handoffs)
 
+    def _people(self, gateway: GatewaySettings) -> SlackPeople:
+        return SlackPeople(
+            self.client,
+            Directory(gateway.directory_file),
+            read_entitlements(self._slack.slack_entitlements),
+            directory_decides=gateway.directory_file is not None,
+        )
+
     async def _admit(self, question: ChannelQuestion) -> None:
         await self._limits.question(SLACK, question.person.id)
+
+
+def _client(slack: SlackSettings) -> AsyncWebClient:
+    client = AsyncWebClient(
+        slack.slack_bot_token.get_secret_value(),
+        base_url=slack.slack_api_url,
+        proxy=slack.slack_proxy or None,
+        timeout=CALL_TIMEOUT_SECONDS,
+    )
+    # Retry-After is waited out here; meanwhile the answer grows, and what follows is one larger piece.
+    client.retry_handlers.append(AsyncRateLimitErrorRetryHandler(max_retry_count=RATE_LIMIT_RETRIES))
+    return client
 
 
 async def _acknowledge(ack: AsyncAck) -> None:

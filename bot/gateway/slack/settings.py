@@ -29,7 +29,9 @@ class SlackSettings(BaseSettings):
     )
     slack_team_id: str = Field("", description="The workspace that is served, T…; deliveries of others are dropped.")
     slack_api_url: str = Field("https://slack.com/api/", description="Where Slack's Web API is.")
-    slack_proxy: str = Field("", description="Forward proxy towards Slack, http://host:port; empty goes directly.")
+    slack_proxy: str = Field(
+        "", description="Forward proxy towards Slack, http://host:port; empty takes HTTPS_PROXY, or goes directly."
+    )
     slack_host: str = Field(
         "127.0.0.1", description="Address on which health, and Slack's requests over http, are taken."
     )
