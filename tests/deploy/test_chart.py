@@ -78,6 +78,8 @@ REFUSED: list[tuple[Object, str]] = [
     ({"networkPolicy": {"external": {"postgresql": [{"cidr": "0.0.0.0/0", "port": 5432}]}}}, "not"),
     ({"networkPolicy": {"ingressFrom": []}}, "minItems"),
     ({"workers": {"train": {"keda": {"minReplicas": -1}}}}, "minimum"),
+    ({"slack": {"enabled": True}}, "slack.teamId is empty"),
+    ({"teams": {"enabled": True}}, "teams.appId is empty"),
     ({"environment": "staging"}, "value must be one of"),
 ]  # fmt: skip
 
@@ -145,6 +147,10 @@ def test_secrets_reach_only_who_needs_them(rendered: Rendered) -> None:
     }
     assert given["actions"] == {"haechi_service_token"}
     assert given["migrate"] == {"haechi_database_url"}
+    assert given["teams-door"] == {"haechi_teams_redis_url", "haechi_teams_inbox_public_key"}, "it opens nothing"
+    assert not {"haechi_database_url", "haechi_vault_keys"} & (
+        given["slack"] | given["teams-worker"] | given["gateway"]
+    )
     assert given["model-server"] == given["ask"] == set()
     holders = {name for name, keys in given.items() if "haechi_vault_keys" in keys}
     assert holders == {"llm-service", "worker-housekeeping", "worker-ingest", "worker-evaluate"}

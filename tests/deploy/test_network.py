@@ -8,6 +8,7 @@ from tests.deploy.policies import Object, of_kind, pod_of, selects
 
 Rendered = Callable[[str], list[Object]]
 
+CHANNELS = ("slack", "teams-worker")
 WORKERS = ("worker-housekeeping", "worker-ingest", "worker-evaluate")
 NEEDED: dict[str, set[tuple[str, str, int]]] = {
     "default": {
@@ -34,6 +35,7 @@ NEEDED: dict[str, set[tuple[str, str, int]]] = {
         ("rasa", "actions", 8082),
         ("console", "llm-service", 8081),
         ("ask-test", "gateway", 8080),
+        *((channel, part, port) for channel in CHANNELS for part, port in (("llm-service", 8081), ("rasa", 5005))),
         *((worker, "llm-service", 8081) for worker in WORKERS),
         *((asker, model, 8000) for asker in ("llm-service", *WORKERS) for model in ("model-0", "model-1")),
     },
@@ -48,6 +50,7 @@ OUTSIDE: dict[str, dict[str, set[tuple[str, int]]]] = {
         "llm-service": {("10.20.0.10/32", 5432), ("10.20.0.11/32", 6379), ("10.20.0.12/32", 6333)},
         "console": {("10.20.0.10/32", 5432), ("10.30.0.5/32", 443)},
         "migrate": {("10.20.0.10/32", 5432)},
+        **{part: {("10.20.0.11/32", 6379), ("10.40.0.8/32", 3128)} for part in (*CHANNELS, "teams-door")},
         **{worker: {("10.20.0.10/32", 5432), ("10.20.0.11/32", 6379), ("10.20.0.12/32", 6333)} for worker in WORKERS},
     },
 }
@@ -141,8 +144,15 @@ def test_every_pod_is_denied_everything_first(rendered: Rendered, profile: str) 
             assert applying(objects, labels, direction), f"{component} is open: {direction}"
 
 
-@pytest.mark.parametrize("profile", ["default", "gpu", "ha"])
-def test_only_the_doors_for_people_are_open_to_the_ingress_controller(rendered: Rendered, profile: str) -> None:
+@pytest.mark.parametrize(
+    ("profile", "doors"),
+    [
+        ("default", {"gateway", "console"}),
+        ("gpu", {"gateway", "console"}),
+        ("ha", {"gateway", "console", "teams-door"}),
+    ],
+)
+def test_only_doors_are_open_to_the_ingress_controller(rendered: Rendered, profile: str, doors: set[str]) -> None:
     objects = rendered(profile)
     open_to_people = {
         component
@@ -151,7 +161,7 @@ def test_only_the_doors_for_people_are_open_to_the_ingress_controller(rendered: 
         for flow in spec.get("ingress") or []
         if any("ingress-nginx" in str(peer) for peer in flow["from"])
     }
-    assert open_to_people == {"gateway", "console"}
+    assert open_to_people == doors
 
 
 def a_policy_is_gone(objects: list[Object]) -> None:

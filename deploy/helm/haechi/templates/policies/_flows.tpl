@@ -8,6 +8,10 @@
 {{- $models := list -}}
 {{- if .Values.modelServer.enabled }}{{- range $index := until (int .Values.modelServer.replicas) }}{{- $models = append $models (printf "model-%d" $index) }}{{- end }}{{- end -}}
 {{- $tests := list "ask-test" -}}
+{{- $channels := list -}}
+{{- if .Values.slack.enabled }}{{- $channels = append $channels "slack" }}{{- end -}}
+{{- if .Values.teams.enabled }}{{- $channels = append $channels "teams-worker" }}{{- end -}}
+{{- $doors := ternary (list "teams-door") (list) .Values.teams.enabled -}}
 gateway:
   port: 8080
   people: true
@@ -22,14 +26,14 @@ actions:
   from: [rasa]
 rasa:
   port: 5005
-  from: [gateway]
+  from: {{ toJson (concat (list "gateway") $channels) }}
   out: true
   to:
     - {component: actions, port: 8082}
 {{- include "haechi.storeFlows" (dict "root" . "stores" (list "redis")) | nindent 2 }}
 llm-service:
   port: 8081
-  from: {{ toJson (concat (list "gateway" "console") $workers) }}
+  from: {{ toJson (concat (list "gateway" "console") $channels $workers) }}
   out: true
   to:
 {{- range $models }}
@@ -55,6 +59,28 @@ console:
 {{- end }}
 {{- include "haechi.storeFlows" (dict "root" $root "stores" (list "postgresql" "redis" "qdrant" "engine")) | nindent 2 }}
 {{- end }}
+{{- range $channels }}
+{{ . }}:
+{{- if eq . "slack" }}
+  port: 8084
+  people: {{ eq $root.Values.slack.transport "http" }}
+{{- end }}
+  from: []
+  out: true
+  to:
+    - {component: llm-service, port: 8081}
+    - {component: rasa, port: 5005}
+{{- include "haechi.storeFlows" (dict "root" $root "stores" (list "redis" "proxy")) | nindent 2 }}
+{{- end }}
+{{- range $doors }}
+{{ . }}:
+  port: 8084
+  people: true
+  from: []
+  out: true
+  to:
+{{- include "haechi.storeFlows" (dict "root" $root "stores" (list "redis" "proxy")) | nindent 2 }}
+{{- end }}
 {{- range $models }}
 {{ . }}:
   port: 8000
@@ -78,7 +104,7 @@ postgresql:
 {{- if .Values.redis.bundled.enabled }}
 redis:
   port: 6379
-  from: {{ toJson (concat (list "gateway" "rasa" "llm-service") $workers) }}
+  from: {{ toJson (concat (list "gateway" "rasa" "llm-service") $channels $doors $workers) }}
 {{- end }}
 {{- if .Values.qdrant.bundled.enabled }}
 qdrant:
