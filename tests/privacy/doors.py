@@ -18,6 +18,7 @@ from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
 from llm_service.client import CONVERSATION_HEADER, PERSON_HEADER, ROLES_HEADER, LlmServiceClient
+from llm_service.handoff_client import AgentHandoffs
 from llm_service.learning_client import LearningClient, NewDraft
 from tests.privacy.canaries import Canary
 from tests.privacy.search import Place
@@ -94,6 +95,26 @@ class Doors:
         conversation = str(uuid4())
         for said in ("대출 계산해 줘", *(canary.text for canary in self.canaries[:6]), "3천만원", "5년", "4.5%"):
             await self.ask(said, door="loan form", conversation=conversation)
+
+    async def talk_to_a_person(self) -> None:
+        """A guest and an agent say every canary to each other; what the guest then reads is read to its end."""
+        service = LlmServiceClient(self.stack.settings.llm_service_url, self.stack.token)
+        agent, conversation = AgentHandoffs(service, "agent-of-the-doors", ["agent"]), str(uuid4())
+        own, query = {"conversation": conversation}, f"conversation={conversation}"
+        try:
+            await self.gateway("hand-off", "POST", "/v1/handoff", own)
+            handoff = (await agent.queue(["waiting"]))[-1]
+            await agent.take(handoff.id)
+            for place, canary in enumerate(self.canaries):
+                await self.ask(canary.text, door="to the agent", conversation=conversation)
+                said = {**own, "message_id": str(uuid4()), "text": canary.text}
+                await self.gateway("message to the agent", "POST", "/v1/handoff/messages", said)
+                await agent.reply(handoff.id, f"reply-{place}", f"확인했습니다: {canary.text}")
+            await agent.close(handoff.id)
+            await self.gateway("words of the agent", "GET", f"/v1/handoff/events?{query}")
+            await self.gateway("rating", "POST", "/v1/handoff/rate", {**own, "rating": 5})
+        finally:
+            await service.close()
 
     async def type_oddities(self) -> None:
         """Commands, markup, statements, placeholders and signs nobody can read."""

@@ -184,7 +184,11 @@ def _prepared(directory: Path) -> Stack:
         "HOME": str(directory / "user"),
         "HAECHI_RASA_TRACKER_URL": f"redis://:{password}@127.0.0.1:{settings.redis_port}/1",
         "HAECHI_QUESTIONS_PER_MINUTE_PER_USER": MANY_A_MINUTE,
+        "HAECHI_QUESTIONS_AT_ONCE_PER_USER": MANY_A_MINUTE,
+        "HAECHI_QUESTIONS_PER_DAY_PER_USER": MANY_A_MINUTE,
+        "HAECHI_QUESTIONS_PER_MINUTE_PER_CHANNEL": MANY_A_MINUTE,
         "HAECHI_QUESTIONS_PER_MINUTE_PER_ADDRESS": MANY_A_MINUTE,
+        "HAECHI_HANDOFF_HOURS": "mon-sun 00:00-24:00",
         "HAECHI_SESSIONS_PER_MINUTE_PER_ADDRESS": MANY_A_MINUTE,
     }
     stack = Stack(directory, settings, dataclasses.replace(plan, environment=environment))

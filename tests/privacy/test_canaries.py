@@ -75,6 +75,11 @@ def _require_that_doors_were_open(doors: Doors) -> None:
         "deterministic flow 200",
         "loan form 200",
         "session 200",
+        "hand-off 201",
+        "to the agent 200",
+        "message to the agent 202",
+        "words of the agent 200",
+        "rating 200",
     ):
         assert doors.tried[f"gateway: {accepted}"], accepted
     for declined in ("typed command or markup 422", "over-long text 413", "malformed JSON 400", "unknown turn 404"):
@@ -90,6 +95,7 @@ async def _drive(doors: Doors, stack: Stack) -> list[Place]:
     await doors.talk("ko")
     await doors.talk("en")
     await doors.follow_flows()
+    await doors.talk_to_a_person()
     await doors.type_oddities()
     await doors.send_nonsense_to_the_gateway()
     await doors.send_nonsense_to_llm_service()
