@@ -1,15 +1,16 @@
 """What the pages of learning show: an evaluation of a finished training, question by question."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from statistics import fmean
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from llm_service.masked import MaskedText
-from llm_service.store import adapter_rollout, adapters, blind, datasets, training
+from llm_service.store import adapter_rollout, adapters, blind, datasets, review, training
 from llm_service.store.evaluations import ItemResult, SubjectResult
-from tests.admin.platform import Platform, platform_key
+from tests.admin.platform import Platform, corrected, platform_key
 
 QUESTIONS = (
     ("예금자보호 한도는 얼마인가요?", "5천만원입니다. [1]", "1억원입니다. [1]", "1억원입니다. [1]", (0.2, 1.0, 1.0)),
@@ -149,6 +150,10 @@ def shown_of_learning(platform: Platform) -> dict[str, str]:
         return still_open, closed
 
     still_open, closed = platform.work(compare)
+    item_id = corrected(platform)
+    for login in ("approver", "approver2"):
+        version = platform.item(item_id).version
+        platform.work(partial(review.approve, person=platform_key(platform, login), item_id=item_id, version=version))
     return {
         "evaluation": evaluation_id,
         "open": still_open,

@@ -61,7 +61,7 @@ def test_a_file_is_previewed_and_confirmed(browser: Browser, platform: Platform)
     with browsing(browser, platform, "reviewer") as page:
         page.on("dialog", lambda _dialog: pytest.fail("a stored script ran"))
         page.goto("/curated")
-        page.get_by_text("예문 파일 올리기").click()
+        page.get_by_text("예시 파일 올리기").click()
         page.locator("#file").set_input_files(
             {"name": "예문.jsonl", "mimeType": "application/x-ndjson", "buffer": "\n".join(lines).encode()}
         )
