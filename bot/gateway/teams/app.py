@@ -5,6 +5,8 @@ import hashlib
 import hmac
 import signal
 from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 import httpx
@@ -36,6 +38,8 @@ from bot.teams_door.settings import named
 from llm_service.client import LlmServiceClient
 from llm_service.handoff_client import PersonHandoffs
 from llm_service.logs import configure_logging, leave_no_text_behind
+
+HEARTBEAT_SECONDS: Final = 10
 
 
 class TeamsWorker:
@@ -128,10 +132,20 @@ async def _serve(gateway: GatewaySettings, teams: TeamsSettings) -> None:
     keys = teams.teams_inbox_private_keys.get_secret_value()
     inbox = InboxWorker(teams.teams_redis_url.get_secret_value(), keys, uuid4().hex)
     worker = TeamsWorker(gateway, teams, http_client(teams), inbox)
+    pulse = asyncio.create_task(beat(teams.heartbeat_file)) if teams.heartbeat_file else None
     try:
         await worker.run(stop)
     finally:
+        if pulse:
+            pulse.cancel()
         await worker.close()
+
+
+async def beat(file: Path) -> None:
+    """Touch the file as long as the event loop turns, so that a probe sees a stuck worker."""
+    while True:
+        file.touch()  # noqa: ASYNC240 a file in memory, and a loop that cannot touch it is what the probe looks for
+        await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
 def _connector(teams: TeamsSettings, http: httpx.AsyncClient) -> Connector:

@@ -4,6 +4,7 @@ The worker runs inside the bank and has the gateway's settings besides these. Wh
 `bot/teams_door/settings.py`; both read the same variables where they mean the same.
 """
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -53,6 +54,9 @@ class TeamsSettings(BaseSettings):
     )
     teams_handoff_service_url: str = Field(
         "https://smba.trafficmanager.net/teams/", description="The serviceUrl of that channel, as its messages name it."
+    )
+    heartbeat_file: Path | None = Field(
+        None, description="File the worker touches while it lives, for a probe that reads its age; empty touches none."
     )
     teams_answers_at_once: int = Field(64, ge=1, description="Answers one worker writes at the same time.")
     teams_feedback_days: int = Field(
