@@ -26,6 +26,7 @@ from haechi.redis_server import redis_program
 from tests.bot.gateway.stand_ins import RASA_TOKEN, SERVICE_TOKEN, RasaStandIn, served
 from tests.bot.slack.conftest import SECRET, ScriptedLlmService, mention, slack_settings
 from tests.bot.slack.fake_slack import FakeSlack, running
+from tests.bot.slack.slack_types import NAMES, faults_of_call
 from tests.ports import free_port
 
 ENVELOPES = 1000
@@ -95,6 +96,9 @@ async def measure() -> SlackResult:
 
 async def _acknowledgements(slack: FakeSlack, llm_service: ScriptedLlmService) -> dict[str, Any]:
     llm_service.pace_seconds = ENGINE_SECONDS
+    # The fake reads Slack's schemas at its first calls, in this same loop: that is not the product's time.
+    for method in NAMES:
+        faults_of_call(method, {})
     began = time.perf_counter()
     for number in range(ENVELOPES):
         await asyncio.sleep(max(0.0, began + number / PER_SECOND - time.perf_counter()))

@@ -73,7 +73,7 @@ def faults_of(definition: str, value: Any) -> list[str]:
 @cache
 def _definition_of(block_type: str) -> str:
     """The definition of a block's type; for a type Slack does not have, the one of all blocks, which says so."""
-    known = json.loads(FILE.read_text(encoding="utf-8"))["definitions"]
+    known = _definitions()
     named = [name for name in known if name.endswith("Block") and known[name].get("properties", {}).get("type", {})]
     found = [name for name in named if known[name]["properties"]["type"].get("const") == block_type]
     return found[0] if found else "KnownBlock"
@@ -81,5 +81,10 @@ def _definition_of(block_type: str) -> str:
 
 @cache
 def _validator(definition: str) -> Draft7Validator:
-    schemas = json.loads(FILE.read_text(encoding="utf-8"))
-    return Draft7Validator({"$ref": f"#/definitions/{definition}", "definitions": schemas["definitions"]})
+    return Draft7Validator({"$ref": f"#/definitions/{definition}", "definitions": _definitions()})
+
+
+@cache
+def _definitions() -> dict[str, Any]:
+    definitions: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))["definitions"]
+    return definitions
