@@ -58,7 +58,7 @@ def test_the_schema_comes_before_the_pods_where_the_database_is_there_already(
 
 
 REFUSED: list[tuple[Object, str]] = [
-    ({"gatway": {}}, "gatway"),
+    ({"gateways": {}}, "gateways"),
     ({"gateway": {"replicas": "two"}}, "got string, want integer"),
     ({"gateway": {"resources": {"limits": {"memory": "256MB"}}}}, "does not match pattern"),
     ({"settings": {"RETENTION": "1"}}, "RETENTION"),

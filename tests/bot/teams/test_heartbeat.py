@@ -10,9 +10,8 @@ from bot.gateway.teams.app import beat
 async def test_a_living_worker_touches_its_file(tmp_path: Path) -> None:
     file = tmp_path / "heartbeat"
     pulse = asyncio.create_task(beat(file))
-    async with asyncio.timeout(5):
-        while not file.exists():
-            await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert file.exists()
     pulse.cancel()
     with suppress(asyncio.CancelledError):
         await pulse
