@@ -666,7 +666,7 @@ class LlmServiceClient:
         return httpx.Request(
             method,
             f"{self._base_url}{path}",
-            headers={**self._authorization, **headers},
+            headers={**self._authorization, **self._acting, **headers},
             json=body,
             extensions={"timeout": {**timeouts, "pool": None}},
         )
