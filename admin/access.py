@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 from admin import policies
 from admin.errors import Declined, LoginRequired, StageMissing
 from admin.logins import Person
-from admin.parts import Parts, parts_of
+from admin.parts import Parts, parts_behind, parts_of
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -52,7 +52,7 @@ async def nobody_yet(request: Request, parts: Annotated[Parts, Depends(parts_of)
 
 async def person_of(request: Request) -> Person | None:
     """Whose menu an error page shows: the person of a whole login, if there is one."""
-    person = await _logged_in(request, parts_of(request))
+    person = await _logged_in(request, parts_behind(request))
     return person if person is not None and person.stage == "full" else None
 
 

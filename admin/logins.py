@@ -30,7 +30,8 @@ Stage = Literal["password_change", "second_factor", "enrolment", "full"]
 class Person:
     """Who acts: an account with its roles. `account_id` is what audit rows and reviews are told.
 
-    `scopes` narrow what a program reads; people have none, which is all that their roles may.
+    `scopes` narrow what a program reads; people have none, which is all that their roles may. `skipped` are the
+    examples that they left for later in this login.
     """
 
     account_id: str
@@ -43,6 +44,7 @@ class Person:
     token_sha256: str
     id_token: str | None = None
     scopes: frozenset[str] = frozenset()
+    skipped: tuple[str, ...] = ()
 
 
 class Logins:
@@ -239,4 +241,5 @@ def _person(found: console.LoggedIn) -> Person:
         csrf_token=found.session.csrf_token,
         token_sha256=found.session.id,
         id_token=found.session.id_token,
+        skipped=tuple(found.session.skipped),
     )

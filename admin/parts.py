@@ -24,6 +24,12 @@ class Parts:
     assets: Mapping[str, str]
 
 
-def parts_of(request: Request) -> Parts:
+def parts_behind(request: Request) -> Parts:
+    """The parts of the app that a request came to."""
     parts: Parts = request.app.state.parts
     return parts
+
+
+async def parts_of(request: Request) -> Parts:
+    """The same for routes. A coroutine although it waits for nothing: FastAPI calls plain functions on a thread."""
+    return parts_behind(request)

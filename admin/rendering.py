@@ -16,10 +16,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from admin import policies
 from admin.errors import Declined
 from admin.logins import Person
-from admin.parts import parts_of
+from admin.parts import parts_behind
 from admin.texts import LOCALES, has_sentence, sentence
 from llm_service.client import Locale
 from llm_service.errors import Misconfigured
+from llm_service.learning_client import COUNTED_UP_TO
 
 TEMPLATES: Final = Path(__file__).with_name("templates")
 LANGUAGE_COOKIE: Final = "haechi_language"
@@ -57,7 +58,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(when=when, day=day, short=short)
+    made.filters.update(when=when, day=day, short=short, counted=counted)
     return made
 
 
@@ -65,7 +66,7 @@ def page(
     request: Request, template: str, person: Person | None = None, status_code: int = 200, **values: Any
 ) -> HTMLResponse:
     """A whole page. `person` is whose menu is shown; without one there is none."""
-    parts = parts_of(request)
+    parts = parts_behind(request)
     locale = locale_of(request)
     context: dict[str, Any] = {
         "t": partial(_told, locale=locale),
@@ -135,6 +136,11 @@ def day(value: object) -> str:
     """A day; an edition without an end has none."""
     text = str(value or "")
     return "" if text.startswith("9999") else text[:10]
+
+
+def counted(count: int) -> str:
+    """A count of what waits; the queue is not counted to its end."""
+    return f"{COUNTED_UP_TO:,}+" if count > COUNTED_UP_TO else f"{count:,}"
 
 
 def beginning_of(day: str, days_later: int = 0) -> str | None:

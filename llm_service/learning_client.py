@@ -10,6 +10,9 @@ from typing import Any, Final
 
 from llm_service.client import PERSON_HEADER, ROLES_HEADER, UPLOAD_TIMEOUT_SECONDS, LlmServiceClient
 
+COUNTED_UP_TO: Final = 1_000
+"""How far a page of the queue counts what waits; a count above it says that there are more."""
+MAXIMUM_SKIPPED: Final = 100
 MAXIMUM_DRAFTS: Final = 20
 DRAFTS_BYTES: Final = 32_768
 """How much goes into one request, so that its body stays under the service's limit; one draft always fits."""
@@ -64,6 +67,28 @@ class ReviewProgress:
 
     decided: int
     waiting: int
+
+
+@dataclass(frozen=True)
+class QueueRow:
+    """What a list shows of an example, masked. `is_held` says that somebody is deciding it."""
+
+    id: str
+    kind: str
+    state: str
+    question: str
+    proposed_by: str
+    is_held: bool
+    created_at: str
+
+
+@dataclass(frozen=True)
+class QueuePage:
+    """A page of the queue, with how many wait in each state and for this person, counted up to `COUNTED_UP_TO`."""
+
+    rows: list[QueueRow]
+    counts: dict[str, int]
+    progress: ReviewProgress
 
 
 @dataclass(frozen=True)
@@ -222,19 +247,32 @@ class LearningClient:
         found = await self._call("GET", "/v1/review/items", query=query)
         return [_item(one) for one in found["items"]]
 
-    async def review_counts(self) -> dict[str, int]:
-        """How many items are in each state."""
-        return dict((await self._call("GET", "/v1/review/counts"))["states"])
+    async def review_queue(
+        self, decided_since: str, limit: int = 50, after: str | None = None, wanted: QueueWanted | None = None
+    ) -> QueuePage:
+        """A page of the queue, the oldest first, with the counts of it; `decided_since` is a time in ISO 8601."""
+        query = {**(wanted or QueueWanted()).as_query(), "limit": limit, "decided_since": decided_since}
+        found = await self._call("GET", "/v1/review/queue", query={**query, **({"after": after} if after else {})})
+        rows = [QueueRow(**row) for row in found["rows"]]
+        return QueuePage(rows, dict(found["counts"]), ReviewProgress(**found["progress"]))
+
+    async def review_counts(self, states: Sequence[str] = (), up_to: int | None = None) -> dict[str, int]:
+        """How many items are in each of these states, or of all. No count is above `up_to` + 1, which says "more"."""
+        query = {"state": list(states), **({} if up_to is None else {"up_to": up_to})}
+        return dict((await self._call("GET", "/v1/review/counts", query=query))["states"])
 
     async def review_progress(self, since: str) -> ReviewProgress:
-        """What this person has decided since a time (ISO 8601), and what waits for them."""
+        """What this person has decided since a time (ISO 8601), and what waits for them, up to `COUNTED_UP_TO`."""
         return ReviewProgress(**await self._call("GET", "/v1/review/progress", query={"since": since}))
 
     async def next_review_item(
-        self, after: str | None = None, wanted: QueueWanted | None = None
+        self, wanted: QueueWanted | None = None, skipped: Sequence[str] = (), leaving: str | None = None
     ) -> ReviewItemView | None:
-        """The next item this person may decide, held for them; `after` skips one."""
-        body = {"after": after, "wanted": (wanted or QueueWanted()).as_query()}
+        """The next item this person may decide, held for them.
+
+        `skipped` come last, in their order, `MAXIMUM_SKIPPED` at most; `leaving` does not come at all.
+        """
+        body = {"wanted": (wanted or QueueWanted()).as_query(), "skipped": list(skipped), "leaving": leaving}
         found = await self._call("POST", "/v1/review/next", body)
         return _item(found["item"]) if found["item"] else None
 

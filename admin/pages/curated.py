@@ -3,6 +3,7 @@
 Between preview and confirmation nothing is kept, here or elsewhere: the rows travel with the page.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -56,8 +57,11 @@ async def curated(
     """Approved examples, the oldest first."""
     learning = learning_of(parts, person)
     kinds = [kind] if kind in KINDS else []
-    items = await learning.review_items(["approved"], kinds, ITEMS_PER_PAGE + 1, after)
-    counts = await learning.review_counts()
+    items, counts, people = await asyncio.gather(
+        learning.review_items(["approved"], kinds, ITEMS_PER_PAGE + 1, after),
+        learning.review_counts(["approved"]),
+        names(parts),
+    )
     return page(
         request,
         "curated.html",
@@ -70,7 +74,7 @@ async def curated(
         imported_kinds=IMPORTED_KINDS,
         maximum_rows=MAXIMUM_ROWS,
         maximum_kilobytes=MAXIMUM_FILE_BYTES // 1024,
-        names=await names(parts),
+        names=people,
     )
 
 

@@ -1,5 +1,6 @@
 """The first page: how it goes, what waits for this person, whether the parts work; and the page about oneself."""
 
+import asyncio
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
@@ -15,6 +16,7 @@ from admin.people import learning_of, operations_of
 from admin.policies import may
 from admin.rendering import page
 from llm_service.client import ServiceError
+from llm_service.learning_client import COUNTED_UP_TO, TrainingRunView
 from llm_service.operations_client import StatisticsView
 
 router = APIRouter()
@@ -32,7 +34,9 @@ async def dashboard(
     request: Request, parts: PartsHere, person: Acting, period: Period = "24h", channel: Channel = ""
 ) -> HTMLResponse:
     """Counts of a period, of one channel or all; the queue; the parts. Without llm_service only the last."""
-    health = await _health(parts)
+    health, statistics, waiting = await asyncio.gather(
+        _health(parts), _statistics(parts, person, HOURS[period], channel), _waiting(parts, person)
+    )
     return page(
         request,
         "dashboard.html",
@@ -40,11 +44,11 @@ async def dashboard(
         period=period,
         periods=tuple(HOURS),
         channel=channel,
-        statistics=await _statistics(parts, person, HOURS[period], channel),
+        statistics=statistics,
         are_answers_off=health.get("answers") == DEGRADED,
         states=STATES,
         health=health,
-        **await _waiting(parts, person),
+        **waiting,
     )
 
 
@@ -56,16 +60,28 @@ async def profile(request: Request, person: Acting) -> HTMLResponse:
 
 async def _waiting(parts: Parts, person: Person) -> dict[str, Any]:
     """What waits, as far as the person may see it."""
-    counts: dict[str, int] = {}
-    runs = []
-    quarantined = 0
-    if may(person.roles, "reviews"):
-        counts = await learning_of(parts, person).review_counts()
-    if may(person.roles, "runs"):
-        runs = (await learning_of(parts, person).training_runs())[:NEWEST_RUNS]
-    if may(person.roles, "documents"):
-        quarantined = sum(document["state"] == "quarantined" for document in await parts.llm_service.documents())
+    counts, runs, quarantined = await asyncio.gather(
+        _counts(parts, person), _newest_runs(parts, person), _quarantined(parts, person)
+    )
     return {"counts": counts, "runs": runs, "quarantined": quarantined}
+
+
+async def _counts(parts: Parts, person: Person) -> dict[str, int]:
+    if not may(person.roles, "reviews"):
+        return {}
+    return await learning_of(parts, person).review_counts(up_to=COUNTED_UP_TO)
+
+
+async def _newest_runs(parts: Parts, person: Person) -> list[TrainingRunView]:
+    if not may(person.roles, "runs"):
+        return []
+    return (await learning_of(parts, person).training_runs())[:NEWEST_RUNS]
+
+
+async def _quarantined(parts: Parts, person: Person) -> int:
+    if not may(person.roles, "documents"):
+        return 0
+    return sum(document["state"] == "quarantined" for document in await parts.llm_service.documents())
 
 
 async def _statistics(parts: Parts, person: Person, hours: int, channel: str) -> dict[str, object] | None:

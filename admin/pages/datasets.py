@@ -19,7 +19,7 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 @router.get("/datasets", name="datasets")
 async def datasets(request: Request, parts: PartsHere, person: Acting) -> HTMLResponse:
     learning = learning_of(parts, person)
-    counts = await learning.review_counts()
+    counts = await learning.review_counts(["approved"])
     return page(
         request, "datasets.html", person, datasets=await learning.datasets(), approved=counts.get("approved", 0)
     )

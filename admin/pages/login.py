@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from admin.access import LoggingIn, nobody_yet, own_path
 from admin.errors import Declined
 from admin.logins import Person
-from admin.parts import Parts, parts_of
+from admin.parts import Parts, parts_behind, parts_of
 from admin.passwords import MAXIMUM_PASSWORD_CHARACTERS, MINIMUM_PASSWORD_CHARACTERS
 from admin.qr import qr_code
 from admin.rendering import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, back, error_page, page, require_locale
@@ -243,7 +243,7 @@ def _login_page(request: Request, where: str, declined: Declined | None = None, 
         declined=declined,
         name=name,
         where=where,
-        has_provider=parts_of(request).provider is not None,
+        has_provider=parts_behind(request).provider is not None,
     )
 
 

@@ -3,6 +3,7 @@
 Decisions are llm_service's, made as the person who is logged in; four eyes are held by its database.
 """
 
+import asyncio
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -110,33 +111,35 @@ async def approvals(
 
 async def _queue_page(request: Request, parts: Parts, person: Person, wanted: Wanted, section: str) -> HTMLResponse:
     learning = learning_of(parts, person)
-    items = await learning.review_items(limit=ITEMS_PER_PAGE + 1, after=wanted.after, wanted=wanted.as_queue())
+    found, views, people = await asyncio.gather(
+        learning.review_queue(_midnight(), ITEMS_PER_PAGE + 1, wanted.after, wanted.as_queue()),
+        parts.transactions.read(partial(console.views, account_id=person.account_id, page=PAGE)),
+        names(parts),
+    )
     return page(
         request,
         "reviews.html",
         person,
         section=section,
-        items=items[:ITEMS_PER_PAGE],
-        has_more=len(items) > ITEMS_PER_PAGE,
-        counts=await learning.review_counts(),
-        progress=await learning.review_progress(_midnight()),
+        items=found.rows[:ITEMS_PER_PAGE],
+        has_more=len(found.rows) > ITEMS_PER_PAGE,
+        counts=found.counts,
+        progress=found.progress,
         wanted=wanted,
         states=STATES,
         kinds=KINDS,
         rubric=RUBRIC,
         audiences=AUDIENCES,
-        views=await parts.transactions.read(partial(console.views, account_id=person.account_id, page=PAGE)),
-        names=await names(parts),
+        views=views,
+        names=people,
         own_key=key_of(parts, person.account_id),
     )
 
 
 @router.post("/reviews/next", name="next_review")
-async def next_review(
-    parts: PartsHere, person: Acting, after: Annotated[str, Form(pattern=r"^([0-9a-f]{32})?$")] = "", queue: Queue = ""
-) -> Response:
+async def next_review(parts: PartsHere, person: Acting, queue: Queue = "") -> Response:
     """The next item nobody else holds, held for this person; the end of the queue where there is none."""
-    return await _to_next(parts, person, queue, after or None)
+    return await _to_next(parts, person, queue)
 
 
 @router.get("/reviews/{item_id}", name="review")
@@ -150,7 +153,9 @@ async def review(
 ) -> HTMLResponse:
     """One example with everything about it; `last` is the one decided before, to go back to, `queue` the search."""
     learning = learning_of(parts, person)
-    item = await learning.review_item(item_id)
+    item, progress, people = await asyncio.gather(
+        learning.review_item(item_id), learning.review_progress(_midnight()), names(parts)
+    )
     own_key = key_of(parts, person.account_id)
     return page(
         request,
@@ -159,14 +164,14 @@ async def review(
         item=item,
         last=last,
         queue=queue,
-        progress=await learning.review_progress(_midnight()),
+        progress=progress,
         is_open=item.state in OPEN_STATES,
         is_own=own_key in (item.proposed_by, item.first_approver),
         question_changes=word_changes(item.question, item.proposed_question),
         answer_changes=word_changes(item.answer or "", item.proposed_answer or ""),
         rubric=RUBRIC,
         reasons=REASONS_TO_REJECT,
-        names=await names(parts),
+        names=people,
         own_key=own_key,
     )
 
@@ -184,7 +189,7 @@ async def propose(
 ) -> Response:
     """Other words in the place of what is proposed; two others approve them."""
     await learning_of(parts, person).propose(item_id, version, _lines(question), _lines(answer), rubric)
-    return await _to_next(parts, person, queue, None, "proposed", item_id)
+    return await _to_next(parts, person, queue, "proposed", item_id)
 
 
 @router.post("/reviews/{item_id}/approve", name="approve")
@@ -198,7 +203,7 @@ async def approve(
 ) -> Response:
     """One of two approvals. `ServiceError` 409 where somebody decided a moment earlier."""
     done = await learning_of(parts, person).approve(item_id, version, rubric or None)
-    return await _to_next(parts, person, queue, None, done.state, item_id)
+    return await _to_next(parts, person, queue, done.state, item_id)
 
 
 @router.post("/reviews/{item_id}/reject", name="reject")
@@ -212,13 +217,15 @@ async def reject(
 ) -> Response:
     """Keep an example out of training."""
     await learning_of(parts, person).reject(item_id, version, reason)
-    return await _to_next(parts, person, queue, None, "rejected", item_id)
+    return await _to_next(parts, person, queue, "rejected", item_id)
 
 
 @router.post("/reviews/{item_id}/skip", name="skip")
 async def skip(parts: PartsHere, person: Acting, item_id: ItemId, queue: Queue = "") -> Response:
-    """Leave an item to others and take the next one behind it."""
-    return await _to_next(parts, person, queue, item_id, "skipped", item_id)
+    """Leave an item to others, or for the end of this login's work, and take the next one."""
+    work = partial(console.skip, token_sha256=person.token_sha256, item_id=item_id)
+    skipped = await parts.transactions.run(work)
+    return await _to_next(parts, replace(person, skipped=tuple(skipped)), queue, "skipped", item_id, leaving=item_id)
 
 
 @router.post("/reviews/{item_id}/compare", name="compare_review")
@@ -257,10 +264,16 @@ async def delete_view(parts: PartsHere, person: Acting, view_id: str) -> Respons
 
 
 async def _to_next(
-    parts: Parts, person: Person, queue: str, after: str | None, notice: str | None = None, last: str | None = None
+    parts: Parts,
+    person: Person,
+    queue: str,
+    notice: str | None = None,
+    last: str | None = None,
+    leaving: str | None = None,
 ) -> Response:
-    """The next item of the same search, whose rest goes with it from page to page."""
-    found = await learning_of(parts, person).next_review_item(after, _wanted(queue).as_queue())
+    """The next item of the same search, whose rest goes with it from page to page; what was skipped comes last."""
+    wanted = _wanted(queue).as_queue()
+    found = await learning_of(parts, person).next_review_item(wanted, person.skipped, leaving)
     if found is None:
         return back(f"/reviews?{queue}" if queue else "/reviews", "queue_done")
     told = {name: value for name, value in (("last", last), ("queue", queue)) if value}

@@ -14,11 +14,21 @@ from sqlalchemy.orm import Session
 from llm_service.answering.masking_desk import MaskingDesk
 from llm_service.answering.text_rules import require_readable
 from llm_service.errors import InvalidInput, NotFound, TooLarge
-from llm_service.learning_client import NewDraft, ReviewEvent, ReviewItemView, ReviewProgress, ReviewRevision
+from llm_service.learning_client import (
+    COUNTED_UP_TO,
+    NewDraft,
+    QueuePage,
+    QueueRow,
+    ReviewEvent,
+    ReviewItemView,
+    ReviewProgress,
+    ReviewRevision,
+)
 from llm_service.masked import MaskedText, RawText
 from llm_service.masking.placeholders import PLACEHOLDER
 from llm_service.store import audit, review
 from llm_service.store.learning_models import ReviewItem
+from llm_service.store.models import now
 from llm_service.store.passages import ready_passages
 from llm_service.store.review import Draft, Proposal, QueueFilter
 from llm_service.store.transactions import Transactions
@@ -45,18 +55,27 @@ class ReviewDesk:
         """Items, the oldest first. That they were read is one audit row. Raises `NotFound` for an unknown `after`."""
         return await self._transactions.run(partial(_listed, person=person, wanted=wanted, limit=limit, after=after))
 
-    async def counts(self) -> dict[str, int]:
-        """How many items are in each state."""
-        return await self._transactions.read(review.counts)
+    async def page(
+        self, person: str, wanted: QueueFilter, limit: int, after: str | None, decided_since: datetime
+    ) -> QueuePage:
+        """A page of the queue with its counts; an audit row and an error as those of `items`."""
+        asked = partial(_page, person=person, wanted=wanted, limit=limit, after=after, decided_since=decided_since)
+        return await self._transactions.run(asked)
+
+    async def counts(self, states: Sequence[str], up_to: int | None) -> dict[str, int]:
+        """How many items are in each of these states, up to one more than `up_to`."""
+        return await self._transactions.read(partial(review.counts, states=states, up_to=up_to))
 
     async def progress(self, person: str, since: datetime) -> ReviewProgress:
-        """What a person has decided since a time, and what waits for them."""
-        found = await self._transactions.read(partial(review.progress, person=person, since=since))
-        return ReviewProgress(found.decided, found.waiting)
+        """What a person has decided since a time, and what waits for them, up to `COUNTED_UP_TO`."""
+        return await self._transactions.read(partial(_progress, person=person, since=since))
 
-    async def next_item(self, person: str, wanted: QueueFilter, after: str | None) -> ReviewItemView | None:
+    async def next_item(
+        self, person: str, wanted: QueueFilter, skipped: Sequence[str], leaving: str | None
+    ) -> ReviewItemView | None:
         """The next item for this person, leased to them, which is an audit row; None when nothing is left to decide."""
-        return await self._transactions.run(partial(_next, person=person, wanted=wanted, after=after))
+        asked = partial(_next, person=person, wanted=wanted, skipped=skipped, leaving=leaving)
+        return await self._transactions.run(asked)
 
     async def item(self, person: str, item_id: str) -> ReviewItemView:
         """One item with its revisions and what was decided; that it was read is an audit row. Raises `NotFound`."""
@@ -124,14 +143,46 @@ class ReviewDesk:
 
 
 def _listed(session: Session, person: str, wanted: QueueFilter, limit: int, after: str | None) -> list[ReviewItemView]:
-    found = review.queue(session, wanted, limit, after)
-    told = {"states": list(wanted.states), "items": len(found)}
+    found = [_view(item) for item in review.queue(session, wanted, limit, after)]
+    _tell_listed(session, person, wanted, len(found))
+    return found
+
+
+def _page(
+    session: Session, person: str, wanted: QueueFilter, limit: int, after: str | None, decided_since: datetime
+) -> QueuePage:
+    at = now()
+    rows = [
+        QueueRow(
+            id=item.id,
+            kind=item.kind,
+            state=item.state,
+            question=item.question,
+            proposed_by=item.proposed_by,
+            is_held=item.leased_until is not None and item.leased_until > at,
+            created_at=item.created_at.isoformat(),
+        )
+        for item in review.listed(session, wanted, limit, after)
+    ]
+    found = QueuePage(rows, review.counts(session, up_to=COUNTED_UP_TO), _progress(session, person, decided_since))
+    _tell_listed(session, person, wanted, len(rows))
+    return found
+
+
+def _tell_listed(session: Session, person: str, wanted: QueueFilter, items: int) -> None:
+    told = {"states": list(wanted.states), "items": items}
     audit.record(session, person, "review.listed", "review_item", "queue", told)
-    return [_view(item) for item in found]
 
 
-def _next(session: Session, person: str, wanted: QueueFilter, after: str | None) -> ReviewItemView | None:
-    found = review.lease_next(session, person, wanted, after)
+def _progress(session: Session, person: str, since: datetime) -> ReviewProgress:
+    found = review.progress(session, person, since, up_to=COUNTED_UP_TO)
+    return ReviewProgress(found.decided, found.waiting)
+
+
+def _next(
+    session: Session, person: str, wanted: QueueFilter, skipped: Sequence[str], leaving: str | None
+) -> ReviewItemView | None:
+    found = review.lease_next(session, person, wanted, skipped, leaving)
     if found is None:
         return None
     audit.record(session, person, "review.taken", "review_item", found.id, {"state": found.state})

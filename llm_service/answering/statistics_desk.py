@@ -58,10 +58,10 @@ def _of_period(session: Session, hours: int, channel: str, at: datetime) -> Stat
     starts = [since + number * step * HOUR for number in range(hours // step)]
     by_step = {start: Tally() for start in starts}
     by_channel: dict[str, Tally] = {}
-    for hour, of_channel, tally in statistics.by_hour(session, since, at):
+    for start, of_channel, tally in statistics.by_step(session, since, at, step):
         by_channel.setdefault(of_channel, Tally()).add(tally)
         if channel in ("", of_channel):
-            by_step[starts[(hour - since) // (step * HOUR)]].add(tally)
+            by_step[start].add(tally)
     oldest = review.oldest_open(session)
     return StatisticsView(
         since=since.isoformat(),

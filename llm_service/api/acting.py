@@ -84,7 +84,8 @@ class Requires:
         self.permission = permission
         self.roles = PERMITTED[permission]
 
-    def __call__(
+    # A coroutine although it waits for nothing: FastAPI calls plain functions on another thread.
+    async def __call__(
         self,
         parts: ServiceParts,
         person: Annotated[str, Header(alias=PERSON_HEADER, pattern=PERSON_PATTERN)],
@@ -102,7 +103,7 @@ class Requires:
 class RequiresOfPeople(Requires):
     """The same for a named person, and `SERVICE` where none is: commands call these routes too."""
 
-    def __call__(
+    async def __call__(
         self,
         parts: ServiceParts,
         person: Annotated[str | None, Header(alias=PERSON_HEADER, pattern=PERSON_PATTERN)] = None,

@@ -10,8 +10,9 @@ from llm_service.answering.review_desk import TypedProposal
 from llm_service.api.acting import MayApprove, MayCompare, MayDraft, MayPropose, MayReadReview, MayReject, MayReopen
 from llm_service.api.dependencies import ServiceParts
 from llm_service.client import Locale
-from llm_service.learning_client import MAXIMUM_DRAFTS, NewDraft
+from llm_service.learning_client import MAXIMUM_DRAFTS, MAXIMUM_SKIPPED, NewDraft
 from llm_service.masked import RawText
+from llm_service.store.learning_models import REVIEW_STATES
 from llm_service.store.review import OPEN_STATES, QueueFilter
 
 router = APIRouter(prefix="/v1/review", tags=["review"])
@@ -73,11 +74,18 @@ class ItemsQuery(QueueBody):
     after: ItemId | None = None
 
 
+class PageQuery(ItemsQuery):
+    """A page of the queue, and since when the person's own decisions are counted."""
+
+    decided_since: AwareDatetime
+
+
 class NextBody(_Body):
-    """Among which items, and which one to skip with those before it."""
+    """Among which items; those that come last, in their order, and the one that does not come at all."""
 
     wanted: QueueBody = QueueBody()
-    after: ItemId | None = None
+    skipped: Annotated[list[ItemId], Field(max_length=MAXIMUM_SKIPPED)] = []
+    leaving: ItemId | None = None
 
 
 class CompareBody(_Body):
@@ -135,15 +143,27 @@ async def items(parts: ServiceParts, person: MayReadReview, query: Annotated[Ite
     return {"items": [asdict(item) for item in await parts.review.items(person.key, wanted, query.limit, query.after)]}
 
 
+@router.get("/queue")
+async def queue(parts: ServiceParts, person: MayReadReview, query: Annotated[PageQuery, Query()]) -> dict[str, Any]:
+    """What a page of the queue shows: items without their answers, how many wait, how far this person came."""
+    wanted = query.as_filter(person.key, OPEN_STATES)
+    return asdict(await parts.review.page(person.key, wanted, query.limit, query.after, query.decided_since))
+
+
 @router.get("/counts")
-async def counts(parts: ServiceParts, person: MayReadReview) -> dict[str, Any]:
-    """How many items are in each state."""
-    return {"states": await parts.review.counts()}
+async def counts(
+    parts: ServiceParts,
+    person: MayReadReview,
+    state: Annotated[list[State], Query(default_factory=list)],
+    up_to: Annotated[int | None, Query(ge=1)] = None,
+) -> dict[str, Any]:
+    """How many items are in each of these states, or of all; no count is above `up_to` + 1, which says "more"."""
+    return {"states": await parts.review.counts(state or REVIEW_STATES, up_to)}
 
 
 @router.get("/progress")
 async def progress(parts: ServiceParts, person: MayReadReview, since: AwareDatetime) -> dict[str, Any]:
-    """How many decisions this person took since a time, and how many examples wait for theirs."""
+    """How many decisions this person took since a time, and how many examples wait for theirs, to a thousand."""
     return asdict(await parts.review.progress(person.key, since))
 
 
@@ -151,7 +171,7 @@ async def progress(parts: ServiceParts, person: MayReadReview, since: AwareDatet
 async def next_item(body: NextBody, parts: ServiceParts, person: MayPropose) -> dict[str, Any]:
     """The next item for this person, theirs for fifteen minutes; nobody else gets it meanwhile."""
     wanted = body.wanted.as_filter(person.key, OPEN_STATES)
-    found = await parts.review.next_item(person.key, wanted, body.after)
+    found = await parts.review.next_item(person.key, wanted, body.skipped, body.leaving)
     return {"item": asdict(found) if found else None}
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from llm_service.errors import Conflict, InvalidInput, NotFound
+from llm_service.learning_client import MAXIMUM_SKIPPED
 from llm_service.store import audit
 from llm_service.store.console_models import (
     ConsoleAccount,
@@ -268,6 +269,20 @@ def is_to_be_seen(found: ConsoleSession) -> bool:
 def see(session: Session, token_sha256: str) -> None:
     """Note that a session was used just now."""
     session.execute(update(ConsoleSession).where(ConsoleSession.id == token_sha256).values(last_seen_at=now()))
+
+
+def skip(session: Session, token_sha256: str, item_id: str) -> list[str]:
+    """Note in a login that its person wants to see an example last; returns all such examples, the newest at the end.
+
+    Of more than `MAXIMUM_SKIPPED` the oldest are forgotten.
+    """
+    found = session.get(ConsoleSession, token_sha256, with_for_update=True)
+    if found is None:
+        return [item_id]
+    others = [skipped for skipped in found.skipped if skipped != item_id]
+    found.skipped = [*others, item_id][-MAXIMUM_SKIPPED:]
+    session.flush()
+    return found.skipped
 
 
 def end_session(session: Session, token_sha256: str) -> None:

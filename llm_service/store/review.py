@@ -13,8 +13,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, insert, literal, or_, select, tuple_, union_all
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    Text,
+    cast,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
+from sqlalchemy.orm import Session, selectinload
 
 from llm_service.errors import Conflict, InvalidInput, NotFound, NotPermitted
 from llm_service.masked import MaskedText
@@ -69,6 +82,19 @@ class QueueFilter:
     rubric: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ListedItem:
+    """What a list shows of an item; `question` is the one that is proposed."""
+
+    id: str
+    kind: str
+    state: str
+    question: MaskedText
+    proposed_by: str
+    leased_until: datetime | None
+    created_at: datetime
 
 
 @dataclass(frozen=True)
@@ -143,28 +169,54 @@ def item(session: Session, item_id: str) -> ReviewItem:
 def queue(session: Session, wanted: QueueFilter, limit: int, after: str | None = None) -> list[ReviewItem]:
     """Items, the oldest first; `after` is the last item of the page before."""
     first = _first_places(_behind(session, wanted, after), wanted, limit).subquery()
-    statement = select(ReviewItem).join(first, first.c.id == ReviewItem.id)
+    statement = select(ReviewItem).join(first, first.c.id == ReviewItem.id).options(selectinload(ReviewItem.revisions))
     return list(session.scalars(statement.order_by(ReviewItem.created_at, ReviewItem.id)))
 
 
-def counts(session: Session) -> dict[str, int]:
-    """How many items are in each state."""
-    rows = session.execute(select(ReviewItem.state, func.count().label("items")).group_by(ReviewItem.state))
-    return {row.state: row.items for row in rows}
+def listed(session: Session, wanted: QueueFilter, limit: int, after: str | None = None) -> list[ListedItem]:
+    """The same items as `queue`, without their answers, sources and revisions."""
+    first = _first_places(_behind(session, wanted, after), wanted, limit).subquery()
+    statement = select(
+        ReviewItem.id,
+        ReviewItem.kind,
+        ReviewItem.state,
+        ReviewItem.proposed_question,
+        ReviewItem.proposed_by,
+        ReviewItem.leased_until,
+        ReviewItem.created_at,
+    ).join(first, first.c.id == ReviewItem.id)
+    rows = session.execute(statement.order_by(ReviewItem.created_at, ReviewItem.id))
+    return [ListedItem(*row) for row in rows]
 
 
-def progress(session: Session, person: str, since: datetime) -> Progress:
-    """What a person has decided since a time, and what waits for them; another's lease does not count."""
-    decided = select(func.count()).select_from(AuditEvent)
-    decided = decided.where(AuditEvent.actor == person, AuditEvent.at >= since, AuditEvent.action.in_(DECISIONS))
-    in_states = counts(session)
-    still_open = sum(in_states.get(state, 0) for state in OPEN_STATES)
+def counts(session: Session, states: Sequence[str] = REVIEW_STATES, up_to: int | None = None) -> dict[str, int]:
+    """How many items are in each of these states, without those that have none.
+
+    No state is counted further than `up_to` + 1, which says "more": what a page costs must not grow with what waits.
+    """
+    counted = union_all(
+        *(select(literal(state).label("state"), _counted(state, up_to).label("items")) for state in states)
+    )
+    return {row.state: row.items for row in session.execute(counted) if row.items}
+
+
+def progress(session: Session, person: str, since: datetime, up_to: int | None = None) -> Progress:
+    """What a person has decided since a time, and what waits for them; another's lease does not count.
+
+    What waits is counted no further than `up_to` + 1.
+    """
+    decided = select(func.count()).where(
+        AuditEvent.actor == person, AuditEvent.at >= since, AuditEvent.action.in_(DECISIONS)
+    )
     # One's own are few and found by their indices; to look at everybody else's would be to look at all that waits.
-    own = select(func.count()).select_from(ReviewItem)
-    proposed = own.where(ReviewItem.proposed_by == person, ReviewItem.state.in_(OPEN_STATES))
-    approved = own.where(ReviewItem.first_approver == person, ReviewItem.state == "first_approved")
-    held_back = (session.scalar(proposed) or 0) + (session.scalar(approved) or 0)
-    return Progress(session.scalar(decided) or 0, still_open - held_back)
+    proposed = select(func.count()).where(ReviewItem.proposed_by == person, ReviewItem.state.in_(OPEN_STATES))
+    approved = select(func.count()).where(ReviewItem.first_approver == person, ReviewItem.state == "first_approved")
+    asked = select(decided.scalar_subquery(), proposed.scalar_subquery(), approved.scalar_subquery())
+    taken, of_proposed, of_approved = session.execute(asked).one()
+    held_back = of_proposed + of_approved
+    still_open = counts(session, OPEN_STATES, None if up_to is None else up_to + held_back)
+    waiting = sum(still_open.values()) - held_back
+    return Progress(taken, waiting if up_to is None else min(waiting, up_to + 1))
 
 
 def history(session: Session, item_id: str) -> list[AuditEvent]:
@@ -184,20 +236,20 @@ def oldest_open(session: Session) -> datetime | None:
     return min((at for at in first if at is not None), default=None)
 
 
-def lease_next(session: Session, person: str, wanted: QueueFilter, after: str | None = None) -> ReviewItem | None:
+def lease_next(
+    session: Session, person: str, wanted: QueueFilter, skipped: Sequence[str] = (), leaving: str | None = None
+) -> ReviewItem | None:
     """The oldest item that this person may decide and nobody else holds, theirs for `LEASE`; None when all is done.
 
-    Whoever asks again gives back what they held; `after` skips an item and those before it.
+    Whoever asks again gives back what they held. `skipped` come last, in their order; `leaving` does not come at all.
     """
     release(session, person)
     at = now()
     free = (*_not_by(person), or_(ReviewItem.leased_until.is_(None), ReviewItem.leased_until <= at))
-    behind = _behind(session, wanted, after)
     # Whoever is locked right now is being taken or decided by somebody: the next one is tried.
-    passed: list[str] = []
+    passed = [leaving] if leaving is not None else []
     while True:
-        not_passed = ReviewItem.id.not_in(passed)
-        item_id = session.scalar(select(_first_places((*behind, *free, not_passed), wanted, 1).subquery().c.id))
+        item_id = _next_place(session, (*_filtered(wanted), *free), wanted, passed, skipped)
         if item_id is None:
             return None
         statement = select(ReviewItem).where(ReviewItem.id == item_id, ReviewItem.state.in_(wanted.states), *free)
@@ -304,6 +356,32 @@ def _first_places(conditions: Sequence[ColumnElement[bool]], wanted: QueueFilter
     ]
     merged = union_all(*(select(head.c.id, head.c.created_at) for head in heads)).subquery()
     return select(merged.c.id, merged.c.created_at).order_by(merged.c.created_at, merged.c.id).limit(limit)
+
+
+def _next_place(
+    session: Session,
+    conditions: Sequence[ColumnElement[bool]],
+    wanted: QueueFilter,
+    passed: Sequence[str],
+    skipped: Sequence[str],
+) -> str | None:
+    """The id of the oldest item that was neither passed nor skipped, else of the one that was skipped first."""
+    others = (*conditions, ReviewItem.id.not_in([*passed, *skipped]))
+    found = session.scalar(select(_first_places(others, wanted, 1).subquery().c.id))
+    left = [item_id for item_id in skipped if item_id not in passed]
+    if found is not None or not left:
+        return found
+    again = _first_places((*conditions, ReviewItem.id.in_(left)), wanted, len(left)).subquery()
+    still_there = set(session.scalars(select(again.c.id)))
+    return next((item_id for item_id in left if item_id in still_there), None)
+
+
+def _counted(state: str, up_to: int | None) -> ScalarSelect[int]:
+    # In the order of the index, which is all that is read then: a table full of one state would look cheaper unsorted.
+    found = select(ReviewItem.id).where(ReviewItem.state == state)
+    if up_to is not None:
+        found = found.order_by(ReviewItem.created_at, ReviewItem.id).limit(up_to + 1)
+    return select(func.count()).select_from(found.subquery()).scalar_subquery()
 
 
 def _filtered(wanted: QueueFilter) -> list[ColumnElement[bool]]:

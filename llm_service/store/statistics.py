@@ -9,13 +9,14 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, Text, case, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, Text, case, cast, extract, func, select
 from sqlalchemy.orm import Session
 
 from llm_service.store.control_models import HourCount, HourCounting
 from llm_service.store.models import Conversation, Feedback, Turn, now
 
 HOUR: Final = timedelta(hours=1)
+HOUR_SECONDS: Final = 3600
 CLOSED_AFTER: Final = timedelta(minutes=10)
 """How long after its end an hour is counted: an answer begun in its last second has ended by then."""
 COUNTED_AT_FIRST: Final = timedelta(days=31)
@@ -71,21 +72,26 @@ def count_closed_hours(session: Session, limit: int) -> int:
     return counted
 
 
-def by_hour(session: Session, since: datetime, until: datetime) -> Iterator[tuple[datetime, str, Tally]]:
-    """The counts from the hour of `since` on, by hour and channel; what was not counted yet is counted here."""
+def by_step(session: Session, since: datetime, until: datetime, hours: int) -> Iterator[tuple[datetime, str, Tally]]:
+    """The counts from the hour of `since` on, by when a step of so many hours begins and by channel, in pieces.
+
+    What was not counted yet is counted here.
+    """
     state = session.get(HourCounting, 1)
-    counted_until = max(state.counted_until, since) if state else since
-    # Columns and no objects: a month is two thousand rows, which every overview adds up.
-    columns = (HourCount.hour, HourCount.channel, *(getattr(HourCount, name) for name in NAMES))
-    kept = select(*columns).where(HourCount.hour >= since, HourCount.hour < min(counted_until, until))
+    counted_until = min(max(state.counted_until, since), until) if state else since
+    # The database adds up: a month is two thousand rows.
+    passed = cast(extract("epoch", HourCount.hour), BigInteger) - int(since.timestamp())
+    sums = [func.sum(getattr(HourCount, name)).label(name) for name in NAMES]
+    kept = select((passed // (hours * HOUR_SECONDS)).label("step"), HourCount.channel, *sums)
+    kept = kept.where(HourCount.hour >= since, HourCount.hour < counted_until).group_by("step", HourCount.channel)
     for row in session.execute(kept):
         tally = Tally()
         tally.add(row)
-        yield row.hour, row.channel, tally
+        yield since + row.step * hours * HOUR, row.channel, tally
     hour = counted_until
     while hour < until:
         for channel, tally in _tallies(session, hour, min(hour + HOUR, until)).items():
-            yield hour, channel, tally
+            yield since + (hour - since) // (hours * HOUR) * hours * HOUR, channel, tally
         hour += HOUR
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from llm_service.store import review
+from llm_service.store.learning_models import ReviewItem
 from llm_service.store.models import Feedback, Turn
 from tests.admin.operating import asked
 from tests.admin.platform import XSS, Platform, corrected, hostile
@@ -159,3 +160,31 @@ def test_feedback_under_review_leads_to_its_whole_conversation(platform: Platfor
     with platform.logged_in("reviewer") as reviewer, platform.logged_in("trainer") as trainer:
         assert f'href="/conversations/{conversation_id}"' in reviewer.get(f"/reviews/{item_id}").text
         assert "/conversations/" not in trainer.get(f"/reviews/{item_id}").text
+
+
+def test_a_skipped_item_comes_back_last_in_this_login_and_first_in_another(platform: Platform) -> None:
+    made = platform.add_items(3, "나중에")
+    platform.work(lambda session: _leave_only(session, set(made)))
+
+    def place(response: httpx.Response) -> str:
+        return response.headers["location"].partition("?")[0].removeprefix("/reviews/")
+
+    with platform.logged_in("approver") as client, platform.logged_in("approver") as elsewhere:
+        start = {"csrf": "csrf-of-approver"}
+        assert place(client.post("/reviews/next", data=start)) == made[0]
+        assert place(decide(client, "approver", made[0], "skip")) == made[1]
+        assert place(decide(client, "approver", made[1], "approve", version="1")) == made[2]
+        assert place(client.post("/reviews/next", data=start)) == made[2]
+        assert place(decide(client, "approver", made[2], "approve", version="1")) == made[0]
+        done = decide(client, "approver", made[0], "skip").headers["location"]
+        assert done == "/reviews?notice=queue_done"
+        assert place(client.post("/reviews/next", data=start)) == made[0]
+        assert place(elsewhere.post("/reviews/next", data=start)) == made[0]
+
+
+def _leave_only(session: Session, wanted: set[str]) -> None:
+    for item in session.scalars(select(ReviewItem).where(ReviewItem.state.in_(review.OPEN_STATES))):
+        item.leased_by, item.leased_until = None, None
+        if item.id not in wanted:
+            item.state, item.rejected_by, item.rejection_reason = "rejected", "test", "duplicate"
+            item.first_approver, item.first_approved_at = None, None

@@ -38,6 +38,7 @@ ROUTERS_OF_SERVICES_TOO = (documents.router, revisions.router, turns.router, han
 # Who may do what, written down a second time on purpose: a changed right is a decision, not a slip.
 RIGHTS = {
     ("GET", "/v1/review/items"): "reviewer approver trainer admin auditor",
+    ("GET", "/v1/review/queue"): "reviewer approver trainer admin auditor",
     ("GET", "/v1/review/counts"): "reviewer approver trainer admin auditor",
     ("GET", "/v1/review/items/{item_id}"): "reviewer approver trainer admin auditor",
     ("GET", "/v1/review/progress"): "reviewer approver trainer admin auditor",

@@ -114,8 +114,31 @@ def test_two_reviewers_never_hold_the_same_item_and_a_lease_runs_out(session: Se
 def test_whoever_asks_for_the_next_item_gives_back_the_one_before(session: Session) -> None:
     first, second = (item_of(session, judged_turn(session)) for _ in range(2))
     assert review.lease_next(session, ANA, QueueFilter()) is first
-    assert review.lease_next(session, ANA, QueueFilter(), after=first.id) is second
+    assert review.lease_next(session, ANA, QueueFilter(), leaving=first.id) is second
     assert first.leased_by is None
+
+
+def test_what_was_skipped_comes_last_and_in_the_order_of_skipping(session: Session) -> None:
+    first, second, third = (item_of(session, judged_turn(session)) for _ in range(3))
+    skipped = [second.id, first.id]
+    assert review.lease_next(session, ANA, QueueFilter(), skipped) is third
+    assert review.lease_next(session, ANA, QueueFilter(), skipped, leaving=third.id) is second
+    assert review.lease_next(session, ANA, QueueFilter(kinds=("glossary",)), skipped) is None
+    for decided in (second, third):
+        review.reject(session, ANA, decided.id, decided.version, "not_useful")
+    assert review.lease_next(session, ANA, QueueFilter(), skipped) is first
+    assert review.lease_next(session, ANA, QueueFilter(), skipped, leaving=first.id) is None
+
+
+def test_what_waits_is_counted_no_further_than_is_asked(session: Session) -> None:
+    items = [item_of(session, judged_turn(session)) for _ in range(5)]
+    review.propose(session, ANA, items[0].id, 1, PROPOSAL)
+    assert review.counts(session) == {"pending": 4, "proposed": 1}
+    assert review.counts(session, ["pending", "approved"], up_to=2) == {"pending": 3}
+    since = now() - timedelta(days=1)
+    assert [review.progress(session, ANA, since, up_to).waiting for up_to in (None, 4, 3, 2)] == [4, 4, 4, 3]
+    assert [review.progress(session, BEN, since, up_to).waiting for up_to in (None, 5, 4, 1)] == [5, 5, 5, 2]
+    assert review.progress(session, ANA, since).decided == 1
 
 
 def test_nobody_is_handed_what_they_may_not_decide(session: Session) -> None:
@@ -136,6 +159,8 @@ def test_the_queue_is_read_page_by_page_oldest_first(session: Session) -> None:
     items = [item_of(session, judged_turn(session)).id for _ in range(5)]
     read: list[str] = []
     while page := review.queue(session, QueueFilter(), limit=2, after=read[-1] if read else None):
+        after = read[-1] if read else None
+        assert [one.id for one in review.listed(session, QueueFilter(), limit=2, after=after)] == [o.id for o in page]
         read += [item.id for item in page]
     assert read == items
 
