@@ -50,6 +50,7 @@ class ConsoleSession(Base):
     """One login. `id` is the SHA-256 of the cookie's token, so that the table opens no session.
 
     `provider_session` and `id_token` are the provider's, for logging out there and being logged out from there.
+    `skipped` are the examples that its person wants to see last, in the order in which they were skipped.
     """
 
     __tablename__ = "console_sessions"
@@ -64,6 +65,7 @@ class ConsoleSession(Base):
     csrf_token: Mapped[str] = mapped_column(String(64))
     provider_session: Mapped[str | None] = mapped_column(String(256))
     id_token: Mapped[str | None]
+    skipped: Mapped[list[str]] = mapped_column(default=list)
     created_at: Mapped[datetime] = mapped_column(default=now)
     last_seen_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
