@@ -40,8 +40,9 @@ def platform(
     server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Of one file: while Playwright is there its event loop runs, and no asynchronous test of another file could."""
     executable = chromium_path()
     if executable is None:
         pytest.skip("NO BROWSER TEST RUNS: chromium is missing; apt-get install chromium fonts-noto-cjk")

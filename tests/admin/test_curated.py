@@ -132,10 +132,15 @@ def test_approved_pairs_are_handed_out_whole_and_that_they_were_is_audited(platf
 
 
 def test_what_was_handed_out_can_be_taken_in_again(platform: Platform) -> None:
+    item_id = corrected(platform)
+    for version, login in ((2, "approver"), (3, "approver2")):
+        key = platform_key(platform, login)
+        platform.work(partial(review.approve, person=key, item_id=item_id, version=version))
+    question = platform.item(item_id).proposed_question
     with platform.logged_in("trainer") as trainer:
-        exported = trainer.get("/curated/export").text
-        shown = preview(trainer, "trainer", exported).text
-    assert f"올릴 행 {len(exported.splitlines())}" in shown
+        lines = trainer.get("/curated/export").text.splitlines()
+        shown = preview(trainer, "trainer", [line for line in lines if question in line][-1]).text
+    assert "올릴 행 1" in shown
     assert "제외할 행 0" in shown
 
 

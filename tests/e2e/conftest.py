@@ -69,9 +69,12 @@ def platform_url(llm_service: LlmServiceStandIn, stands_in: bool) -> Iterator[st
             yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One chromium for every test here; each test has a context of its own."""
+    """One chromium for every test of a file, each in a context of its own.
+
+    While Playwright is there its event loop runs, and no asynchronous test of another file could.
+    """
     executable = chromium_path()
     if executable is None:
         pytest.skip("NO BROWSER TEST RUNS: chromium is missing; apt-get install chromium fonts-noto-cjk")
