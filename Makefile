@@ -24,7 +24,7 @@ demo-loop: setup ## the learning loop, seen: wrong answer, correction, QLoRA, pr
 ## Check
 .PHONY: test check format lock
 test: setup ## set up and run every test, two files at a time; WORKERS=0 runs them in one process
-	@$(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	@$(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 check: setup ## lint, types, import contracts, spelling
 	@bin/check
 format: setup ## format and sort what can be done by machine

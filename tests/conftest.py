@@ -25,6 +25,7 @@ import redis
 import structlog
 import uvicorn
 from sqlalchemy import Engine
+from xdist.scheduler import LoadScopeScheduling
 
 from llm_service import wiring
 from llm_service.answering.parts import Parts
@@ -94,18 +95,27 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Names the group of tests that one worker runs, and begins with the longest."""
-    for item in items:
-        path = item.nodeid.split("::")[0]
-        alone = path == LONGEST_FIRST[0]
-        group = path if alone else next((folder for folder in TOGETHER if path.startswith(folder)), path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    """What takes longest begins first."""
     order = {prefix: place for place, prefix in enumerate(LONGEST_FIRST)}
     items.sort(
         key=lambda item: next((place for prefix, place in order.items() if item.nodeid.startswith(prefix)), len(order))
     )
+
+
+class OneWorkerPerFile(LoadScopeScheduling):
+    """Hands out whole files, and whole folders where files share a costly process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::", maxsplit=1)[0]
+        if path == LONGEST_FIRST[0]:
+            return path
+        return next((folder for folder in TOGETHER if path.startswith(folder)), path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneWorkerPerFile:
+    return OneWorkerPerFile(config, log)
 
 
 @pytest.fixture(scope="session")
