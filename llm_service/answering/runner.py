@@ -258,7 +258,7 @@ def _claim(
     today: date,
     adapter: str | None = None,
 ) -> _Claim | None:
-    turn = conversations.owned_turn(session, turn_id, conversation_id)
+    turn = conversations.asked(session, turn_id, conversation_id)
     if turn.state == "replied":
         raise Conflict("turn_already_replied", "the turn has a deterministic reply; it is not answered again")
     routed = RoutedBy(route.intent, route.confidence, route.by, route.reason)
@@ -267,14 +267,13 @@ def _claim(
     timings = {**turn.timings, "route": route.milliseconds}
     if not conversations.claim_for_answer(session, turn_id, routed, day, adapter=adapter, timings=timings):
         return None
-    conversation = turn.conversation
     question = Question(
         text=turn.question,
         history=tuple(before.question for before in earlier),
-        audience=conversation.audience,  # type: ignore[arg-type]
+        audience=turn.audience,  # type: ignore[arg-type]
         as_of=day,
-        locale=conversation.locale,  # type: ignore[arg-type]
-        groups=frozenset(conversation.groups),
+        locale=turn.locale,  # type: ignore[arg-type]
+        groups=frozenset(turn.groups),
         day=DayAsked(today, asks_before_revision(turn.question), is_fixed=as_of is not None),
         adapter=None if adapter == BASE else adapter,
     )
@@ -282,9 +281,8 @@ def _claim(
 
 
 def _conclude(session: Session, turn_id: str, outcome: Outcome) -> dict[str, Any] | None:
-    if not conversations.finish_answer(session, turn_id, outcome):
-        return None
-    return done_data(conversations.ending_of(session, turn_id))
+    ending = conversations.finish_answer(session, turn_id, outcome)
+    return done_data(ending) if ending is not None else None
 
 
 def _stop(session: Session, turn_id: str, conversation_id: str, said: Outcome) -> dict[str, Any] | None:

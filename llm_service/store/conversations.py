@@ -10,18 +10,20 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import Table, bindparam, func, insert, select, update
-from sqlalchemy.engine import CursorResult
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy import Insert, Table, bindparam, func, insert, select, update
+from sqlalchemy.engine import CursorResult, Row
+from sqlalchemy.orm import Session, joinedload, make_transient_to_detached
 
 from llm_service.errors import NotFound
 from llm_service.masked import MaskedText
-from llm_service.store.models import Conversation, Document, Passage, Turn, TurnSource, new_id, now
+from llm_service.store.models import Base, Conversation, Document, Passage, Turn, TurnSource, new_id, now
 
 FINISHED_STATES: Final = frozenset({"answered", "refused", "replied", "stopped", "failed"})
 JUDGED_STATES: Final = frozenset({"answering", "answered", "refused"})
 IDENTIFIER: Final = re.compile(r"[0-9a-f]{32}")
-_TURNS, _SOURCES, _PASSAGES = (cast(Table, model.__table__) for model in (Turn, TurnSource, Passage))
+_TURNS, _SOURCES, _PASSAGES, _CONVERSATIONS = (
+    cast(Table, model.__table__) for model in (Turn, TurnSource, Passage, Conversation)
+)
 # Every turn asks these: written once they are not built, and not looked up among the compiled ones, at every call.
 _OF_THREAD = (
     select(Conversation)
@@ -39,10 +41,18 @@ _BY_EVENT = (
 )
 _LAST_POSITION = select(func.max(_TURNS.c.position)).where(_TURNS.c.conversation_id == bindparam("conversation_id"))
 _WITH_CONVERSATION = select(Turn).where(Turn.id == bindparam("turn_id")).options(joinedload(Turn.conversation))
-_TIMINGS = select(_TURNS.c.timings).where(_TURNS.c.id == bindparam("turn_id"))
-_ENDING = select(_TURNS.c.id, _TURNS.c.state, _TURNS.c.engine, _TURNS.c.timings).where(
-    _TURNS.c.id == bindparam("turn_id")
+_TO_ANSWER = (
+    select(
+        *(_TURNS.c[name] for name in ("conversation_id", "position", "question", "state", "timings")),
+        *(_CONVERSATIONS.c[name] for name in ("audience", "groups", "locale")),
+    )
+    .join(_CONVERSATIONS)
+    .where(_TURNS.c.id == bindparam("turn_id"))
 )
+_TIMINGS = select(_TURNS.c.timings).where(_TURNS.c.id == bindparam("turn_id"))
+# What is set stands in the parameters.
+_MOVED = update(_TURNS).where(_TURNS.c.id == bindparam("turn_id"), _TURNS.c.state == bindparam("expected_state"))
+_NEW_TURN, _NEW_CONVERSATION, _NEW_SOURCES = insert(_TURNS), insert(_CONVERSATIONS), insert(_SOURCES)
 _KNOWN_PASSAGES = select(_PASSAGES.c.id).where(_PASSAGES.c.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -83,6 +93,20 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A turn and the rights of its conversation, as whoever answers it needs them."""
+
+    conversation_id: str
+    position: int
+    question: MaskedText
+    state: str
+    timings: dict[str, float]
+    audience: str
+    groups: list[str]
+    locale: str
+
+
+@dataclass(frozen=True)
 class Ending:
     """What is told of a turn at its end, without its texts; `timings` are milliseconds by stage."""
 
@@ -112,6 +136,8 @@ def find_or_create_conversation(
             audience=audience,
             groups=sorted(groups),
             locale=locale,
+            created_at=now(),
+            last_turn_at=now(),
             last_numbers={},
         )
         session.add(found)
@@ -151,20 +177,26 @@ def add_turn(
     timings: Mapping[str, float],
 ) -> Turn:
     """The next turn of a conversation, received and not yet answered."""
-    last = 0
-    if not has_just_begun(session, conversation):
+    if has_just_begun(session, conversation):
+        session.expunge(conversation)
+        _keep(session, _NEW_CONVERSATION, conversation)
+        last = 0
+    else:
         last = session.scalar(_LAST_POSITION, {"conversation_id": conversation.id}) or 0
+        conversation.last_turn_at = now()
     turn = Turn(
+        id=new_id(),
         conversation_id=conversation.id,
         event_id=event_id,
         position=last + 1,
         question=question,
         entity_counts=dict(entity_counts),
+        state="received",
         timings=dict(timings),
+        retrieval={},
+        created_at=now(),
     )
-    conversation.last_turn_at = now()
-    session.add(turn)
-    session.flush()
+    _keep(session, _NEW_TURN, turn)
     return turn
 
 
@@ -177,6 +209,15 @@ def owned_turn(session: Session, turn_id: str, conversation_id: str) -> Turn:
         found = session.scalar(_WITH_CONVERSATION, {"turn_id": turn_id})
         if found is not None and found.conversation_id == conversation_id:
             return found
+    raise NotFound("turn_not_found", "no such turn in this conversation")
+
+
+def asked(session: Session, turn_id: str, conversation_id: str) -> Asked:
+    """A turn as whoever answers it needs it. Raises as `owned_turn` does."""
+    if IDENTIFIER.fullmatch(turn_id):
+        found: Row[Any] | None = session.execute(_TO_ANSWER, {"turn_id": turn_id}).one_or_none()
+        if found is not None and found.conversation_id == conversation_id:
+            return Asked(**found._mapping)
     raise NotFound("turn_not_found", "no such turn in this conversation")
 
 
@@ -221,7 +262,7 @@ def sources_of(session: Session, turn_id: str) -> list[tuple[TurnSource, Passage
     return [(source, passage, document) for source, passage, document in rows]
 
 
-def turns_before(session: Session, turn: Turn, limit: int) -> list[Turn]:
+def turns_before(session: Session, turn: Turn | Asked, limit: int) -> list[Turn]:
     """The finished turns of the conversation before this one, oldest first, at most `limit`."""
     if turn.position == 1:
         return []
@@ -268,10 +309,11 @@ def claim_for_answer(
     )
 
 
-def finish_answer(session: Session, turn_id: str, outcome: Outcome) -> bool:
-    """Move a turn from answering to its end and keep what was answered. False when it had ended already."""
+def finish_answer(session: Session, turn_id: str, outcome: Outcome) -> Ending | None:
+    """Move a turn from answering to its end and keep what was answered. None when it had ended already."""
     retrieval = dict(outcome.retrieval or {})
     settled = {"as_of": outcome.as_of} if outcome.as_of is not None else {}
+    timings = {**(session.scalar(_TIMINGS, {"turn_id": turn_id}) or {}), **(outcome.timings or {})}
     moved = _move(
         session,
         turn_id,
@@ -281,21 +323,17 @@ def finish_answer(session: Session, turn_id: str, outcome: Outcome) -> bool:
         engine=outcome.engine,
         error_code=outcome.error_code,
         answered_at=now(),
-        timings={**(session.scalar(_TIMINGS, {"turn_id": turn_id}) or {}), **(outcome.timings or {})},
+        timings=timings,
         retrieval=retrieval,
         cut_sentences=sum(not verdict["passed"] for verdict in retrieval.get("verdicts", ())),
         **settled,
     )
-    if moved and outcome.sources:
+    if not moved:
+        return None
+    if outcome.sources:
         kept = _kept_passages(session, [source.passage_id for source in outcome.sources])
-        rows = [_source_row(turn_id, source, kept) for source in outcome.sources]
-        session.execute(insert(_SOURCES), rows)
-    return moved
-
-
-def ending_of(session: Session, turn_id: str) -> Ending:
-    """How a turn that is there stands."""
-    return Ending(*session.execute(_ENDING, {"turn_id": turn_id}).one())
+        session.execute(_NEW_SOURCES, [_source_row(turn_id, source, kept) for source in outcome.sources])
+    return Ending(turn_id, outcome.state, outcome.engine, timings)
 
 
 def stop_before_start(session: Session, turn_id: str) -> bool:
@@ -346,11 +384,16 @@ def _source_row(turn_id: str, source: SourceRow, kept: set[int]) -> dict[str, An
     }
 
 
+def _keep(session: Session, insertion: Insert, row: Base) -> None:
+    """Insert a row at once and hold it as one that was read: the ORM's unit of work costs several times as much."""
+    session.execute(insertion, {name: value for name, value in vars(row).items() if not name.startswith("_")})
+    make_transient_to_detached(row)
+    session.add(row)
+
+
 def _move(session: Session, turn_id: str, expected_state: str, **values: Any) -> bool:
     # On the table, since the ORM would ask for the row before and after; what the session holds of it is read anew.
-    result = session.execute(
-        update(_TURNS).where(_TURNS.c.id == turn_id, _TURNS.c.state == expected_state).values(**values)
-    )
+    result = session.execute(_MOVED, {"turn_id": turn_id, "expected_state": expected_state, **values})
     assert isinstance(result, CursorResult)
     held = session.identity_map.get(session.identity_key(Turn, turn_id))
     if held is not None:

@@ -20,7 +20,7 @@ ROUTED = RoutedBy("ask_knowledge", 0.9, "rasa")
 ANSWER = MaskedText("1억원입니다 [1]")
 SOURCE = SourceRow(1, None, "「예금자보호법」 제32조", "laws/예금자보호법.md", MaskedText("1억원으로 한다."), 1.5)
 
-MOVES: dict[str, Callable[[Session, str], bool]] = {
+MOVES: dict[str, Callable[[Session, str], object]] = {
     "claim": lambda session, turn_id: conversations.claim_for_answer(session, turn_id, ROUTED, TODAY),
     "answer": lambda session, turn_id: conversations.finish_answer(
         session, turn_id, Outcome("answered", ANSWER, "told", [SOURCE])
