@@ -11,7 +11,7 @@ from llm_service.client import DocumentReport, FlaggedPassage
 from llm_service.errors import Conflict, InvalidInput, NotFound
 from llm_service.logs import get_logger
 from llm_service.retrieval.generations import IndexOwner
-from llm_service.retrieval.ingest import INSTRUCTIONS, Ingest, normalise_path
+from llm_service.retrieval.ingest import INSTRUCTIONS, Ingest, normalise_path, note_intake
 from llm_service.retrieval.loaders.content import UnreadableDocument
 from llm_service.retrieval.manifest import Declaration
 from llm_service.store import audit, documents
@@ -52,7 +52,7 @@ class DocumentDesk:
         """
         _require_path(path)
         ingest = partial(self._ingest.ingest_file, path, content, declared.audience, declared)
-        report = await self._thread(partial(ingest, noted=partial(_note_intake, actor=actor)))
+        report = await self._thread(partial(ingest, noted=partial(note_intake, actor=actor)))
         if report.state == "ready" and report.document_id is not None:
             self._answers_from(report.document_id)
         LOG.info("document taken in", document_id=report.document_id, state=report.state, bytes=len(content))
@@ -91,11 +91,6 @@ def _require_path(path: str) -> None:
         normalise_path(path)
     except UnreadableDocument:
         raise InvalidInput("document_path_invalid", "a document's path is relative, without . and .. parts") from None
-
-
-def _note_intake(session: Session, report: DocumentReport, actor: str) -> None:
-    details = {"state": report.state, "passages": report.passages, "entity_counts": report.entity_counts}
-    audit.record(session, actor, "document.taken_in", "document", str(report.document_id), details)
 
 
 def _flagged(session: Session, document_id: int) -> list[FlaggedPassage]:

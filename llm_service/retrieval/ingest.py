@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from llm_service.client import Audience, DocumentReport
 from llm_service.errors import InvalidInput
@@ -28,7 +28,7 @@ from llm_service.retrieval.manifest import MANIFEST_NAME, Declaration, read_mani
 from llm_service.retrieval.masked_draft import DocumentMasker, DocumentMasking, MaskedDraft
 from llm_service.retrieval.reasons import explain
 from llm_service.retrieval.statutes import is_repealing_act
-from llm_service.store import documents
+from llm_service.store import audit, documents
 from llm_service.store.documents import EditionRecord, PassageRecord, StoredDocument
 from llm_service.store.transactions import Transactions
 
@@ -54,8 +54,14 @@ Noted = Callable[[Any, DocumentReport], None]
 """Told of a report in the transaction that made it true, with that transaction's session."""
 
 
-def _nowhere(_session: Any, _report: DocumentReport) -> None:
-    """Reports of folders taken in by a command are not noted one by one."""
+COMMAND: Final = "ingest"
+"""Whose doing the audit says it was where nobody is named: a folder is taken in, or a path changed, by a command."""
+
+
+def note_intake(session: Any, report: DocumentReport, actor: str = COMMAND) -> None:
+    """Write into the audit, in the transaction that stores a file, what became of it."""
+    details = {"state": report.state, "passages": report.passages, "entity_counts": report.entity_counts}
+    audit.record(session, actor, "document.taken_in", "document", str(report.document_id), details)
 
 
 class Parser(Protocol):
@@ -132,7 +138,7 @@ class Ingest:
         content: bytes,
         audience: Sequence[Audience],
         declared: Declaration | None = None,
-        noted: Noted = _nowhere,
+        noted: Noted = note_intake,
     ) -> DocumentReport:
         """Store one file under its path; unchanged content is not read again.
 
@@ -170,19 +176,19 @@ class Ingest:
 
     def withdraw(self, relative_path: str) -> int:
         """Take every ready edition stored under a path out of the answers; returns how many there were."""
-        return self._change(relative_path, documents.withdraw_path)
+        return self._change(relative_path, documents.withdraw_path, "document.withdrawn")
 
     def restore(self, relative_path: str) -> int:
         """Undo `withdraw`; returns how many editions are in the answers again."""
-        return self._change(relative_path, documents.restore_path)
+        return self._change(relative_path, documents.restore_path, "document.restored")
 
     def delete(self, relative_path: str) -> int:
         """Erase everything stored under a path, passages and vectors included; returns how many editions there were."""
-        return self._change(relative_path, documents.delete_path)
+        return self._change(relative_path, documents.delete_path, "document.deleted")
 
-    def _change(self, relative_path: str, change: PathChange) -> int:
+    def _change(self, relative_path: str, change: PathChange, action: str) -> int:
         path = normalise_path(relative_path)
-        changed = self._records.run_blocking(lambda session: change(session, path))
+        changed = self._records.run_blocking(partial(_change_path, path=path, change=change, action=action))
         self._index.apply_changes()
         return changed
 
@@ -229,7 +235,7 @@ class Ingest:
         except UnreadableDocument as error:
             return _Prepared(self._unreadable(path, digest, declared, error.code), [])
 
-    def _finish(self, prepared: _Prepared | _Settled, noted: Noted = _nowhere) -> DocumentReport:
+    def _finish(self, prepared: _Prepared | _Settled, noted: Noted = note_intake) -> DocumentReport:
         """Store what was prepared, and have it noted in the same transaction."""
         if isinstance(prepared, _Settled):
             return self._records.run_blocking(partial(_settle, settled=prepared, noted=noted))
@@ -323,6 +329,13 @@ def _store(session: Any, edition: EditionRecord, noted: Noted) -> DocumentReport
     report = _report(documents.store_edition(session, edition))
     noted(session, report)
     return report
+
+
+def _change_path(session: Any, path: str, change: PathChange, action: str) -> int:
+    changed = change(session, path)
+    # A path is a text of somebody's; its hash finds the row again.
+    audit.record(session, COMMAND, action, "path", hashlib.sha256(path.encode()).hexdigest(), {"editions": changed})
+    return changed
 
 
 def _settle(session: Any, settled: _Settled, noted: Noted) -> DocumentReport:

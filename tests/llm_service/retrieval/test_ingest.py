@@ -27,7 +27,7 @@ from llm_service.retrieval.manifest import Declaration
 from llm_service.retrieval.masked_draft import Masked
 from llm_service.store import documents
 from llm_service.store.documents import StoredDocument
-from llm_service.store.models import OPEN_END, IndexChange, Passage
+from llm_service.store.models import OPEN_END, AuditEvent, IndexChange, Passage
 from llm_service.store.session import session_factory
 from llm_service.store.transactions import Transactions
 from llm_service.wiring import Analysers
@@ -330,6 +330,11 @@ def test_withdrawn_documents_stay_out_until_restored_and_deleted_ones_are_gone(
     assert periods(stored()) == {"옛.md": (date(2025, 1, 1), OPEN_END)}
     with session_factory(database)() as session:
         assert len(session.scalars(select(Passage)).all()) == 1
+        rows = session.execute(select(AuditEvent.actor, AuditEvent.action).order_by(AuditEvent.id))
+        assert [tuple(row) for row in rows] == [
+            ("ingest", f"document.{what}")
+            for what in ("taken_in", "taken_in", "withdrawn", "taken_in", "restored", "deleted")
+        ]
 
 
 @pytest.mark.parametrize(
