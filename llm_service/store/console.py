@@ -274,7 +274,7 @@ def see(session: Session, token_sha256: str) -> None:
 def skip(session: Session, token_sha256: str, item_id: str) -> list[str]:
     """Note in a login that its person wants to see an example last; returns all such examples, the newest at the end.
 
-    Of more than `MAXIMUM_SKIPPED` the oldest are forgotten.
+    That it was left aside is an audit row. Of more than `MAXIMUM_SKIPPED` the oldest are forgotten.
     """
     found = session.get(ConsoleSession, token_sha256, with_for_update=True)
     if found is None:
@@ -282,6 +282,7 @@ def skip(session: Session, token_sha256: str, item_id: str) -> list[str]:
     others = [skipped for skipped in found.skipped if skipped != item_id]
     found.skipped = [*others, item_id][-MAXIMUM_SKIPPED:]
     session.flush()
+    audit.record(session, found.account_id, "review.skipped", "review_item", item_id)
     return found.skipped
 
 

@@ -142,7 +142,7 @@ def take_next(platform: Platform) -> Deed:
 def skip(platform: Platform) -> Deed:
     first, second = corrected(platform), corrected(platform)
     only(platform, first, second)
-    return Deed("approver", f"/reviews/{first}/skip", ("review.taken",))
+    return Deed("approver", f"/reviews/{first}/skip", ("review.skipped", "review.taken"))
 
 
 @deed("propose")
