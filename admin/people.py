@@ -1,5 +1,6 @@
 """Who stands behind the keyed hashes of reviews and audit rows, as far as they are people of the console."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from admin.logins import Person
@@ -57,5 +58,9 @@ def key_of(parts: Parts, account_id: str) -> str:
 
 async def names(parts: Parts) -> dict[str, str]:
     """What people are called, by what rows say of them: an account's id, or its keyed hash."""
-    known = await parts.transactions.read(console.names_of)
-    return known | {key_of(parts, account_id): name for account_id, name in known.items()}
+    return by_every_name(parts, await parts.transactions.read(console.names_of))
+
+
+def by_every_name(parts: Parts, known: Mapping[str, str]) -> dict[str, str]:
+    """The same of people who are known by the ids of their accounts."""
+    return {**known, **{key_of(parts, account_id): name for account_id, name in known.items()}}

@@ -585,10 +585,13 @@ class LlmServiceClient:
         return Erased(**await self._call("POST", "/v1/erasures", body))
 
     async def audit_events(
-        self, action: str | None = None, before_id: int | None = None, limit: int = 100
+        self, action: str | None = None, before_id: int | None = None, limit: int = 100, actors: Sequence[str] = ()
     ) -> list[AuditEvent]:
-        """Audit rows, the newest first; `before_id` continues after the last one of an earlier call."""
-        body = {"action": action, "before_id": before_id, "limit": limit}
+        """Audit rows, the newest first; `before_id` continues after the last one of an earlier call.
+
+        `actors` are the names of one person, two at most: an account has its id and the keyed hash of it.
+        """
+        body = {"action": action, "before_id": before_id, "limit": limit, "actors": list(actors)}
         return [AuditEvent(**event) for event in (await self._call("POST", "/v1/audit/search", body))["events"]]
 
     async def verify_audit(self) -> AuditVerification:

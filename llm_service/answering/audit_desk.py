@@ -1,5 +1,6 @@
 """Shows, checks and hands out audit rows to who may review them; knows no more than the rows say."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from sqlalchemy.orm import Session
@@ -18,9 +19,12 @@ class AuditDesk:
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
 
-    async def events(self, action: str | None, before_id: int | None, limit: int) -> list[AuditEvent]:
-        """The newest rows first, of one action or all, older than `before_id` where it is given."""
-        return await self._transactions.read(partial(_events, action=action, before_id=before_id, limit=limit))
+    async def events(
+        self, action: str | None, before_id: int | None, limit: int, actors: Sequence[str] = ()
+    ) -> list[AuditEvent]:
+        """The newest rows first, of one action or all, older than `before_id` where it is given, by `actors` or all."""
+        asked = partial(_events, action=action, before_id=before_id, limit=limit, actors=actors)
+        return await self._transactions.read(asked)
 
     async def verify(self) -> AuditVerification:
         """Whether the chain of hashes holds. Its end is logged: there no database user can change it."""
@@ -39,8 +43,10 @@ class AuditDesk:
         return await self._transactions.read(partial(_chain_rows, after_position=after_position, limit=limit))
 
 
-def _events(session: Session, action: str | None, before_id: int | None, limit: int) -> list[AuditEvent]:
-    return [_shown(row) for row in audit.events(session, action, before_id, limit)]
+def _events(
+    session: Session, action: str | None, before_id: int | None, limit: int, actors: Sequence[str]
+) -> list[AuditEvent]:
+    return [_shown(row) for row in audit.events(session, action, before_id, limit, actors)]
 
 
 def _chain_rows(session: Session, after_position: int, limit: int) -> list[AuditEvent]:

@@ -60,10 +60,11 @@ class ErasureRequest(_Body):
 
 
 class AuditSearch(_Body):
-    """Which audit rows, the newest first; `before_id` continues an earlier search."""
+    """Which audit rows, the newest first; `before_id` continues an earlier search, `actors` are names of one person."""
 
     action: Annotated[str, Field(pattern=r"^[a-z_]{1,32}\.[a-z_]{1,31}$")] | None = None
     before_id: int | None = None
+    actors: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=2)] = []
     limit: Annotated[int, Field(ge=1, le=MAXIMUM_AUDIT_EVENTS)] = 100
 
 
@@ -106,7 +107,7 @@ async def erase(request: ErasureRequest, parts: ServiceParts) -> dict[str, Any]:
 @router.post("/audit/search")
 async def search_audit(request: AuditSearch, parts: ServiceParts) -> dict[str, Any]:
     """Who did what when: kinds, counts and pseudonymous ids."""
-    found = await parts.audit.events(request.action, request.before_id, request.limit)
+    found = await parts.audit.events(request.action, request.before_id, request.limit, request.actors)
     return {"events": [asdict(event) for event in found]}
 
 
