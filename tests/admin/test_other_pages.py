@@ -1,12 +1,14 @@
 """Pages that need something to show: a turn of a conversation, an adapter on its way, a document's edition."""
 
+import re
+
 import pytest
 from sqlalchemy.orm import Session
 
 from llm_service.masked import MaskedText
 from llm_service.store import adapter_rollout, adapters, audit
 from llm_service.store.models import Conversation, Turn
-from tests.admin.platform import Platform, platform_key, trained
+from tests.admin.platform import Platform, corrected, platform_key, trained
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +110,28 @@ def test_a_turn_is_shown_masked_and_that_it_was_read_is_audited(platform: Platfo
     assert "제 번호 &lt;PHONE_1&gt;로 알려 주세요" in shown.text
     (row,) = platform.work(lambda session: audit.events(session, "conversation.read", None, 1))
     assert row.subject_id == turn_id
+
+
+def test_one_persons_rows_are_found_under_both_their_names(platform: Platform) -> None:
+    item_id = corrected(platform)
+    with platform.logged_in("approver2") as other:
+        other.get(f"/reviews/{item_id}")
+    account_id = platform.accounts["approver2"]
+
+    def rows(shown: str) -> list[str]:
+        return re.findall(r'class="mono keep">([a-z_]+\.[a-z_]+)</td>', shown)
+
+    with platform.logged_in("auditor") as auditor:
+        newest = auditor.get(f"/audit?account={account_id}").text
+        assert rows(newest)[:2] == ["review.read", "login.succeeded"]
+        assert rows(auditor.get(f"/audit?account={account_id}&action=login.succeeded").text)[0] == "login.succeeded"
+        assert "review.read" not in rows(auditor.get(f"/audit?account={platform.accounts['auditor']}").text)
+        assert auditor.get("/audit?account=approver2").status_code == 422
+    (own,) = platform.work(lambda session: audit.events(session, "review.read", None, 1))
+    actors = [account_id, own.actor]
+    found = platform.work(lambda session: audit.events(session, None, None, 3, actors))
+    behind = platform.work(lambda session: audit.events(session, None, found[0].id, 2, actors))
+    assert [event.id for event in behind] == [event.id for event in found[1:]]
 
 
 def test_the_chain_of_the_audit_is_verified_from_the_page(platform: Platform) -> None:

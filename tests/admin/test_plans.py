@@ -41,6 +41,7 @@ PAGES = (
     ("auditor", "/audit?action=review.read"),
     ("auditor", "/audit?action=document.released"),
     ("auditor", "/audit?before=30000"),
+    ("auditor", "/audit?account=00000000000000000000000000000000&before=30000"),
     ("admin", "/accounts"),
     ("trainer", "/datasets"),
     ("trainer", "/runs"),
