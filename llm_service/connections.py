@@ -7,7 +7,7 @@ hundreds of answers streaming that is most of a core. Knows no route and no serv
 import asyncio
 import ssl
 from collections import defaultdict, deque
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from typing import Final, cast
 
 import httptools
@@ -17,6 +17,12 @@ IDLE_SECONDS: Final = 4.0
 """How long a connection is kept unused: less than uvicorn keeps one, so that no request meets its end."""
 MAXIMUM_HELD_BYTES: Final = 262_144
 """What a response may be ahead of its reader before the sender is made to wait."""
+WORTH_WAKING: Final = "worth_waking"
+"""Extension of a request: asked of each piece of the body, says whether a reader who waits is to be woken for it.
+
+What was not worth it is handed over with the next piece that is; the end, a failure and a full store always wake. For
+readers who set no time-out of reading: it would run from one waking to the next.
+"""
 NO_BODY: Final = frozenset({204, 304})
 _Timeouts = dict[str, float | None]
 
@@ -134,6 +140,8 @@ class _Connection(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self._held_bytes = 0
         self._failure: Exception | None = None
+        self._is_worth_waking: Callable[[bytes], bool] | None = None
+        self._has_news = False
         self._waiter: asyncio.Future[None] | None = None
         self._wait_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -150,6 +158,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self.headers, self._pieces, self._held_bytes = [], [], 0
         self._has_head = self._is_whole = self._is_length_known = False
+        self._is_worth_waking = request.extensions.get(WORTH_WAKING)
         head = _head(request)
         chunked = request.headers.get("transfer-encoding", "").lower() == "chunked"
         assert isinstance(request.stream, AsyncIterable)
@@ -254,12 +263,15 @@ class _Connection(asyncio.Protocol):
             # Nothing was asked: whatever this is, it is no answer to the next request.
             self.close()
             return
+        self._has_news = False
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._failure = httpx.RemoteProtocolError("the reply is not HTTP/1.1")
             self.close()
-        self._wake()
+            self._has_news = True
+        if self._has_news:
+            self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_closed = True
@@ -289,7 +301,7 @@ class _Connection(asyncio.Protocol):
         if self.status < 200:
             self.headers = []
             return
-        self._has_head = True
+        self._has_head = self._has_news = True
         self._is_length_known = self._is_length_known or self.status in NO_BODY
 
     def on_body(self, body: bytes) -> None:
@@ -297,8 +309,12 @@ class _Connection(asyncio.Protocol):
         before, self._held_bytes = self._held_bytes, self._held_bytes + len(body)
         if before <= MAXIMUM_HELD_BYTES < self._held_bytes and self._transport is not None:
             self._transport.pause_reading()
+            self._has_news = True
+        if self._is_worth_waking is None or self._is_worth_waking(body):
+            self._has_news = True
 
     def on_message_complete(self) -> None:
+        self._has_news = True
         if self._has_head:
             assert self._parser is not None
             self._is_whole, self._keeps_alive = True, self._parser.should_keep_alive()

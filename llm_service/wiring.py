@@ -51,6 +51,7 @@ from llm_service.answering.revision_desk import RevisionDesk
 from llm_service.answering.rotating import KeyRotation
 from llm_service.answering.runner import ABANDONED_MARGIN_SECONDS, AnswerRunner
 from llm_service.answering.search_desk import SearchDesk
+from llm_service.answering.segments import SEGMENT_ENDS
 from llm_service.answering.statistics_desk import StatisticsDesk
 from llm_service.answering.story import AnswerStory
 from llm_service.answering.stream import AnswerLog, MemoryAnswerLog, RedisAnswerLog
@@ -352,7 +353,10 @@ def _engine(settings: Settings, analysers: Analysers, servers: tuple[ModelServer
         waiting_seconds=settings.engine_waiting_seconds,
     )
     sampling = Sampling(
-        maximum_tokens=settings.engine_answer_tokens, stop=ENDS, seconds=settings.answer_timeout_seconds
+        maximum_tokens=settings.engine_answer_tokens,
+        stop=ENDS,
+        seconds=settings.answer_timeout_seconds,
+        ends=SEGMENT_ENDS,
     )
     budget = PromptBudget(settings.engine_prompt_tokens, token_counter(settings.tokenizer))
     pool = Pool(servers, limits)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from llm_service.engines.model_server import StatementEnds
+
 CITATION: Final = re.compile(r"\[(\d{1,3}(?:\s?,\s?\d{1,3}){0,9})\]")
 
 # After the marks: the full stop some writers put there, then blanks. One more character proves that it is over.
@@ -14,6 +16,8 @@ CITATION: Final = re.compile(r"\[(\d{1,3}(?:\s?,\s?\d{1,3}){0,9})\]")
 _CITED_END: Final = re.compile(r"(?:\[\d{1,3}(?:\s?,\s?\d{1,3}){0,9}\][ \t]?){1,8}[.。]?\s{0,48}(?=[^\s\[.。])")
 _PARAGRAPH_END: Final = re.compile(r"\n[^\S\n]{0,48}\n\s{0,48}(?=\S)")
 _OPEN_CITATION_CHARACTERS: Final = 48
+# Of what ends a segment the last character, and what may still stand between it and the next segment.
+SEGMENT_ENDS: Final = StatementEnds(marks="]\n", trailing="[.。")
 
 
 class Segmenter:

@@ -4,7 +4,7 @@ Knows no client library. No message carries what a server said: servers repeat w
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -46,19 +46,22 @@ def timed_out(what: str) -> Unavailable:
     return Unavailable("engine_timeout", f"the model server took too long {what}")
 
 
-async def in_time(deltas: AsyncIterator[Delta], patience: Patience, seconds: float) -> AsyncGenerator[Delta, None]:
+async def in_time(
+    deltas: AsyncIterator[Delta], patience: Patience, seconds: float, heard_at: Callable[[], float] = lambda: 0.0
+) -> AsyncGenerator[Delta, None]:
     """The same deltas; raises `Unavailable` (engine_timeout) where one, or all of them together, take too long.
 
-    What the reader does between two deltas counts for the whole, not for the server's next token.
+    What the reader does between two deltas counts for the whole, not for the server's next token. `heard_at`, by the
+    loop's clock, is when a token came last, where several are handed over as one.
     """
     clock = asyncio.get_running_loop().time
     until = clock() + seconds
     allowed, what = patience.first_token_seconds, "to begin its answer"
-    alarm = _Alarm()
+    alarm = _Alarm(heard_at)
     try:
         async with aclosing(deltas):  # type: ignore[type-var]
             while True:
-                alarm.set(min(clock() + allowed, until))
+                alarm.set(allowed, until)
                 try:
                     delta = await anext(deltas, None)
                 except asyncio.CancelledError as error:
@@ -82,22 +85,25 @@ class _Alarm:
     A token every few milliseconds would otherwise cost more in timers than in reading.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, heard_at: Callable[[], float]) -> None:
         self._loop = asyncio.get_running_loop()
+        self._heard_at = heard_at
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
-        self._until = 0.0
+        self._allowed = self._last = self._until = 0.0
         self._rang = False
 
-    def set(self, until: float) -> None:
-        """From here on `until` (of the loop's clock) the current task may wait."""
+    def set(self, allowed: float, last: float) -> None:
+        """From here on the current task may wait `allowed` seconds for each token, and not past `last`."""
         self._task = asyncio.current_task()
         assert self._task is not None
-        self._cancelling, self._until = self._task.cancelling(), until
-        if self._timer is None or until < self._timer.when():
+        self._cancelling = self._task.cancelling()
+        self._allowed, self._last = allowed, last
+        self._until = min(self._loop.time() + allowed, last)
+        if self._timer is None or self._until < self._timer.when():
             self.stop()
-            self._timer = self._loop.call_at(until, self._look)
+            self._timer = self._loop.call_at(self._until, self._look)
 
     def pause(self) -> None:
         """Nobody waits."""
@@ -117,8 +123,9 @@ class _Alarm:
         self._timer = None
         if self._task is None:
             return
-        if self._loop.time() < self._until:
-            self._timer = self._loop.call_at(self._until, self._look)
+        until = max(self._until, min(self._heard_at() + self._allowed, self._last))
+        if self._loop.time() < until:
+            self._timer = self._loop.call_at(until, self._look)
             return
         self._rang = True
         self._task.cancel()

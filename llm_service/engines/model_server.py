@@ -36,14 +36,30 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class StatementEnds:
+    """How the end of a statement is told: by one of the characters `marks`, then `trailing` ones and blanks, if any.
+
+    That it was the end is known by the next character.
+    """
+
+    marks: str
+    trailing: str = ""
+
+
+@dataclass(frozen=True)
 class Sampling:
-    """How a server writes. `stop` strings end the text and are not part of it; `seconds` limits the whole answer."""
+    """How a server writes. `stop` strings end the text and are not part of it; `seconds` limits the whole answer.
+
+    With `ends`, whoever reads wants whole statements: after the first word a client may hand over several pieces as
+    one, yet none later than when they show that a statement may have ended. Without, each piece comes as it is.
+    """
 
     maximum_tokens: int = 512
     temperature: float = 0.0
     stop: tuple[str, ...] = ()
     seed: int | None = None
     seconds: float = 60.0
+    ends: StatementEnds | None = None
 
 
 @dataclass(frozen=True)
@@ -57,10 +73,14 @@ class Usage:
 
 @dataclass(frozen=True)
 class Delta:
-    """A piece of text, never half a character; the last one carries the usage where the server tells it."""
+    """A piece of text, never half a character; the last one carries the usage where the server tells it.
+
+    `pieces` is how many of the server's it is made of.
+    """
 
     text: str
     usage: Usage | None = None
+    pieces: int = 1
 
 
 @dataclass(frozen=True)

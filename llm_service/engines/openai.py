@@ -4,6 +4,7 @@ What they do differently is a `Dialect`. Asked over plain HTTP: no client of a v
 or proxies in the environment, or calls home.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from typing import Any, Final
 
 import httpx
 
-from llm_service.connections import StreamingTransport
+from llm_service.connections import WORTH_WAKING, StreamingTransport
 from llm_service.engines.failures import Patience, failure_of, in_time, stream_cut, timed_out, unreachable
+from llm_service.engines.gathering import Gathering, together
 from llm_service.engines.model_server import Capabilities, Delta, Health, Prompt, PromptForm, Sampling, Usage
 from llm_service.engines.stop_strings import until_stop
 from llm_service.errors import HaechiError, Misconfigured, NotFound, Unavailable
@@ -89,7 +91,12 @@ class OpenAiServer:
             raise NotFound(
                 "adapter_unknown", f"{self.name} is asked for no adapters; give it to the server at its start"
             )
-        deltas = in_time(self._deltas(prompt, adapter, sampling), self._patience, sampling.seconds)
+        if sampling.ends is None:
+            deltas = in_time(self._deltas(prompt, adapter, sampling, None), self._patience, sampling.seconds)
+        else:
+            gathering = Gathering(sampling.ends, asyncio.get_running_loop().time)
+            read = self._deltas(prompt, adapter, sampling, gathering)
+            deltas = in_time(read, self._patience, sampling.seconds, lambda: gathering.heard_at)
         return until_stop(deltas, sampling.stop)
 
     async def adapters(self) -> frozenset[str]:
@@ -142,10 +149,14 @@ class OpenAiServer:
             self._model = next((str(model["id"]) for model in await self._models() if not model.get("parent")), "")
         return self._model
 
-    async def _deltas(self, prompt: Prompt, adapter: str | None, sampling: Sampling) -> AsyncIterator[Delta]:
+    async def _deltas(
+        self, prompt: Prompt, adapter: str | None, sampling: Sampling, gathering: Gathering | None
+    ) -> AsyncIterator[Delta]:
         base = await self._base_model()
         model = base if adapter is None else self._dialect.adapter.format(model=base, adapter=adapter)
         request = self._request(*_asked(prompt, self._form, model, sampling))
+        if gathering is not None:
+            request.extensions[WORTH_WAKING] = gathering
         try:
             # Not through httpx's client: what it does for every piece of a stream is of no use here, and costs.
             response = await self._connections.handle_async_request(request)
@@ -155,7 +166,8 @@ class OpenAiServer:
                     raise failure_of(response.status_code, adapter)
                 reading = _Events(adapter)
                 async for piece in response.stream:
-                    for delta in reading.feed(piece):
+                    said = reading.feed(piece)
+                    for delta in said if gathering is None else together(said):
                         yield delta
                     if reading.is_done:
                         break
@@ -238,7 +250,8 @@ class _Events:
 
 def _parsed(line: bytes) -> dict[str, Any]:
     try:
-        event: dict[str, Any] = json.loads(line)
+        # Decoded here: `json` would first guess the encoding, of each event anew.
+        event: dict[str, Any] = json.loads(line.decode())
     except ValueError as error:
         raise stream_cut() from error
     return event

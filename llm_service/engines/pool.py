@@ -213,7 +213,7 @@ class Pool:
             async for delta in deltas:
                 usage = delta.usage or usage
                 if delta.text:
-                    pieces += 1
+                    pieces += delta.pieces
                     attempt.first_token = attempt.first_token or self._clock()
                     yield delta.text
         replica.failures = 0

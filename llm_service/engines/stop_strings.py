@@ -54,6 +54,6 @@ async def until_stop(deltas: AsyncGenerator[Delta, None], stop: Sequence[str]) -
             if text is delta.text:
                 yield delta
             elif text or delta.usage is not None:
-                yield Delta(text, delta.usage)
+                yield Delta(text, delta.usage, delta.pieces)
     if rest := scanner.flush():
         yield Delta(rest)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from llm_service.engines.failures import Patience
-from llm_service.engines.model_server import Delta, ModelServer, Prompt, Sampling, Usage
+from llm_service.engines.model_server import Delta, ModelServer, Prompt, Sampling, StatementEnds, Usage
 from llm_service.engines.openai import DIALECTS, OpenAiServer
 from llm_service.engines.tgi import TgiServer
 from llm_service.errors import HaechiError, InvalidInput, Misconfigured, NotFound, Unavailable
@@ -123,6 +123,16 @@ async def test_pieces_come_one_by_one_and_the_last_one_counts_them(server: Model
     assert usage is not None
     assert usage.prompt_tokens > 5
     assert 3 < usage.answer_tokens <= 12
+
+
+async def test_whoever_wants_whole_statements_gets_the_same_text_and_count_in_fewer_pieces(kind: str) -> None:
+    words = ["연", " 3%", "입니다.", " [1]", " 단,", " 세금", "은", " 뗍니다.", " [1]"]
+    reply = Reply(pieces=[*map(CLIENTS[kind].piece, words), CLIENTS[kind].end])
+    each = await _misbehaved(kind, reply)
+    gathered = await _misbehaved(kind, reply, sampling=Sampling(ends=StatementEnds("]", ".")))
+    assert _text(gathered) == _text(each) == "".join(words)
+    assert gathered[-1].usage == Usage(3, 2, "stop")
+    assert sum(delta.pieces for delta in gathered if delta.text) == len(words)
 
 
 async def test_the_same_prompt_gives_the_same_text_at_temperature_zero(server: ModelServer) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from llm_service.connections import StreamingTransport
+from llm_service.connections import WORTH_WAKING, StreamingTransport
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ENDING = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
@@ -88,6 +88,64 @@ async def test_leaving_a_stream_ends_its_connection() -> None:
             assert await anext(response.aiter_bytes()) == b"first"
         async with asyncio.timeout(5):
             await server.left.wait()
+
+
+async def test_a_reader_is_woken_for_what_is_worth_it_and_gets_what_came_before_with_it() -> None:
+    seen: list[bytes] = []
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ENDLESS)
+        for piece in (b"again", b"whole"):
+            await asked.wait()
+            asked.clear()
+            writer.write(b"5\r\n%b\r\n" % piece)
+        await reader.read()
+        writer.close()
+        left.set()
+
+    def is_worth_waking(piece: bytes) -> bool:
+        seen.append(piece)
+        asked.set()
+        return piece == b"whole"
+
+    async with _listening(serve) as url:
+        async with _asked_for(url, is_worth_waking) as pieces:
+            assert [await anext(pieces), await anext(pieces)] == [b"first", b"againwhole"]
+        await left.wait()
+    assert seen == [b"first", b"again", b"whole"]
+
+
+async def test_what_wakes_nobody_is_handed_over_at_the_end() -> None:
+    async with _serving(WHOLE) as server, _asked_for(server.url, lambda _piece: False) as pieces:
+        assert b"".join([piece async for piece in pieces]) == b"ok"
+
+
+async def test_what_wakes_nobody_is_handed_over_once_it_is_much() -> None:
+    left = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(LARGE) + LARGE)
+        await reader.read()
+        writer.close()
+        left.set()
+
+    async with _listening(serve) as url:
+        async with _asked_for(url, lambda _piece: False) as pieces:
+            assert b"".join([piece async for piece in pieces]) == LARGE
+        await left.wait()
+
+
+@asynccontextmanager
+async def _asked_for(url: str, is_worth_waking: Callable[[bytes], bool]) -> AsyncIterator[AsyncIterator[bytes]]:
+    async with StreamingTransport() as transport:
+        request = httpx.Request("GET", url, extensions={WORTH_WAKING: is_worth_waking})
+        response = await transport.handle_async_request(request)
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        yield aiter(response.stream)
+        await response.aclose()
 
 
 async def _read_on(http: httpx.AsyncClient, url: str) -> None:
