@@ -390,8 +390,10 @@ def _filtered(wanted: QueueFilter) -> list[ColumnElement[bool]]:
     equal = ((ReviewItem.audience, wanted.audience), (ReviewItem.rubric, wanted.rubric))
     conditions += [column == value for column, value in equal if value is not None]
     if wanted.tag is not None:
-        # Tags are codes, kept as a JSON array of strings: a quoted code is found in its text on every database.
-        conditions.append(cast(ReviewItem.tags, Text).contains(f'"{wanted.tag}"', autoescape=True))
+        # Tags are codes, kept as a JSON array of strings: a quoted code is found in its text on every database. Not by
+        # LIKE: PostgreSQL takes a pattern in the middle for rare, and would read the whole table to find the first few.
+        tags = cast(ReviewItem.tags, Text)
+        conditions.append(func.replace(tags, f'"{wanted.tag}"', "") != tags)
     if wanted.since is not None:
         conditions.append(ReviewItem.created_at >= wanted.since)
     if wanted.until is not None:

@@ -31,6 +31,7 @@ PAGES = (
     ("approver", "/reviews"),
     ("approver", "/reviews?state=first_approved"),
     ("approver", "/reviews?state=pending&state=approved&kind=glossary"),
+    ("approver", "/reviews?state=proposed&audience=staff&rubric=partial&tag=wrong_number"),
     ("approver", "/reviews?after={item}"),
     ("auditor", "/reviews/{item}"),
     ("agent", "/conversations/{conversation}"),
