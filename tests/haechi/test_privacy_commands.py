@@ -146,7 +146,7 @@ async def test_an_export_carries_the_whole_chain_in_both_forms(service: Any) -> 
 
 async def test_a_purge_says_what_it_deleted(service: Any) -> None:
     purged = await haechi("purge", "--json")
-    kinds = ("vault_entries", "turns", "conversations", "review_items", "audit_events")
+    kinds = ("vault_entries", "turns", "feedback", "conversations", "review_items", "audit_events")
     assert json.loads(purged.stdout) == dict.fromkeys(kinds, 0)
 
 

@@ -78,7 +78,8 @@ async def test_placeholders_are_numbered_through_a_conversation(service) -> None
     assert "<PHONE_2>" in second.masked_text
 
 
-WRITTEN_AT_THE_START = {"index_generations", "index_statistics"}
+# Where the index and the counting by hours stand: written when the service starts, of nobody.
+WRITTEN_AT_THE_START = {"index_generations", "index_statistics", "hour_counting"}
 REFUSED = [
     ("", 422, "text_empty"),
     ("  \n\t ", 422, "text_empty"),
