@@ -177,7 +177,8 @@ def add_turn(
     timings: Mapping[str, float],
 ) -> Turn:
     """The next turn of a conversation, received and not yet answered."""
-    if has_just_begun(session, conversation):
+    # Rows that already point at a conversation that has just begun come after it: the unit of work sees to that.
+    if has_just_begun(session, conversation) and len(session.new) == 1:
         session.expunge(conversation)
         _keep(session, _NEW_CONVERSATION, conversation)
         last = 0
