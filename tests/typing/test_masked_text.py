@@ -21,8 +21,9 @@ ERROR: Final = re.compile(r"^(?P<file>[^:]+):(?P<line>\d+): error: .*\[(?P<code>
 MAKERS: Final = {
     # The door: text of people, its values replaced.
     "llm_service/masking/masker.py with_placeholders",
-    # Our own constants.
+    # Our own constants, and the sentence that stands where an answer was kept back.
     "llm_service/answering/search_desk.py <module>",
+    "llm_service/answering/answer_switch.py _withheld",
     # The demonstration's questions of its own, and a passage as the service's search gave it.
     "haechi/demo_loop/material.py as_served",
     "haechi/demo_loop/material.py _candidate",
