@@ -387,7 +387,9 @@ def _source_row(turn_id: str, source: SourceRow, kept: set[int]) -> dict[str, An
 
 def _keep(session: Session, insertion: Insert, row: Base) -> None:
     """Insert a row at once and hold it as one that was read: the ORM's unit of work costs several times as much."""
-    session.execute(insertion, {name: value for name, value in vars(row).items() if not name.startswith("_")})
+    # What waits to be written may point at this row: it must not go first.
+    with session.no_autoflush:
+        session.execute(insertion, {name: value for name, value in vars(row).items() if not name.startswith("_")})
     make_transient_to_detached(row)
     session.add(row)
 
