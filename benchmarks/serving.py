@@ -89,8 +89,10 @@ def _ours(home: Path, engine: str, processes: dict[str, int], arguments: argpars
     }
     subprocess.run([sys.executable, "-m", "llm_service.store.migrate"], env=environment, check=True)
     with (
-        process(environment, "llm_service.app", health=f"{service}/health/ready") as of_service,
-        process(environment, "bot.gateway.app", health=f"{gateway}/health/live") as of_gateway,
+        process(
+            environment, "llm_service.app", health=f"{service}/health/ready", python=arguments.python
+        ) as of_service,
+        process(environment, "bot.gateway.app", health=f"{gateway}/health/live", python=arguments.python) as of_gateway,
     ):
         ours = {"llm_service": of_service, "gateway": of_gateway, **processes}
         token = read_secret(home, "haechi_service_token")
@@ -197,6 +199,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--streams", type=int, default=200, help="answers that stream at once")
     parser.add_argument("--tokens-per-second", type=float, default=4.0, help="pace of each answer of the engine")
     parser.add_argument("--rounds", type=int, default=2, help="questions measured, as a multiple of the streams")
+    parser.add_argument("--python", default=sys.executable, help="what our two services run on")
     parser.add_argument("--ours-only", action="store_true", help="leave out the comparison")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     return parser.parse_args()
