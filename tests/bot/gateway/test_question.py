@@ -11,7 +11,8 @@ from bot.gateway.errors import Declined
 from bot.gateway.question import COMMAND, MARKUP, STATEMENT, check_question
 
 MAXIMUM_CHARACTERS = 4000
-LONGEST_SEARCH_SECONDS = 0.05
+# A rule that goes back over a text holds it up for minutes; half a second is what a busy machine may take without that.
+LONGEST_SEARCH_SECONDS = 0.5
 
 DECLINED = [
     ("", "text_empty"),
